@@ -1,0 +1,167 @@
+"""`ferlab <command> [key=value …]`: finds the command, runs it, and turns errors into one line and an exit code."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from ferlab import __version__, config
+from ferlab.errors import ConfigError, FerlabError, suggest
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: the module under `ferlab.commands` and its function, the config under conf/, and one line of help."""
+
+    function: str
+    config: str
+    summary: str
+
+
+COMMANDS: dict[str, Command] = {
+    "train": Command("train:train", "train", "train a model, track the run and write a bundle"),
+    "evaluate": Command("evaluate:evaluate", "evaluate", "score a bundle on a dataset, with a report"),
+    "predict": Command("predict:predict", "predict", "answer for a picture, a folder or a glob of face crops"),
+    "data verify": Command("data:verify", "data", "check a dataset: counts, labels, duplicates, unreadable files"),
+    "data show": Command("data:show", "data", "draw a dataset: classes, samples, mean faces"),
+    "data write": Command("data:write", "data", "write drawn faces to disk in a dataset's official layout"),
+    "benchmark train": Command("benchmark:train", "benchmark", "images/s, the bound, and where the time goes"),
+    "ui": Command("ui:ui", "ui", "open MLflow to compare runs"),
+}
+FLAGS = {
+    "--help": "show this, or a command's keys",
+    "--cfg": "print the composed config and stop",
+    "--from": "train only: repeat the run in this folder, with what follows changed",
+    "--debug": "show tracebacks",
+    "--version": "show the version",
+}
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call of a command: its `key=value` overrides and, for train, the run to repeat."""
+
+    command: Command
+    overrides: Sequence[str]
+    repeat: str | None = None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 failed, 2 misused, 130 or 143 stopped by a signal."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        return _dispatch([w for w in words if w != "--debug"])
+    except FerlabError as error:
+        if debug:
+            raise
+        print(f"ferlab: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("ferlab: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # ferlab … | head
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"ferlab: unexpected {reason}; run again with --debug and report it", file=sys.stderr)
+        return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(_help())
+        return 0
+    if words[0] == "--version":
+        print(f"ferlab {__version__}")
+        return 0
+    name, rest = _find(words)
+    command = COMMANDS[name]
+    overrides, repeat, flags = _split(name, rest)
+    if "--help" in flags:
+        print(_command_help(name))
+        return 0
+    if "--cfg" in flags:
+        print(config.to_yaml(config.compose(command.config, overrides)), end="")
+        return 0
+    module, function = command.function.split(":")
+    run = getattr(import_module(f"ferlab.commands.{module}"), function)
+    return int(run(Invocation(command, overrides, repeat)) or 0)
+
+
+def _find(words: list[str]) -> tuple[str, list[str]]:
+    """The command that the first one or two words name, and the words after it."""
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if len(words) >= length and name in COMMANDS:
+            return name, words[length:]
+    parts = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
+    if parts:
+        got = words[1] if len(words) > 1 and "=" not in words[1] else "nothing"
+        if got in ("--help", "-h"):
+            return parts[0], ["--help"]
+        near = suggest(got, [p.split()[1] for p in parts])
+        raise ConfigError(f"'ferlab {words[0]}' must be followed by what to do, got {got}; {near}")
+    raise ConfigError(f"unknown command '{words[0]}'; {suggest(words[0], [n.split()[0] for n in COMMANDS])}")
+
+
+def _split(name: str, words: list[str]) -> tuple[list[str], str | None, set[str]]:
+    """Overrides, the value of --from, and the other flags."""
+    overrides: list[str] = []
+    repeat = None
+    flags: set[str] = set()
+    rest = iter(words)
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if word == "-h":
+            flags.add("--help")
+        elif not word.startswith("-"):
+            overrides.append(word)
+        elif flag not in FLAGS:
+            raise ConfigError(f"unknown flag '{flag}'; {suggest(flag, FLAGS)}")
+        elif flag == "--from":
+            if name != "train":
+                raise ConfigError(f"--from repeats a training run, got it for '{name}'; use 'ferlab train --from RUN'")
+            repeat = value if equals else next(rest, None)
+            if not repeat:
+                raise ConfigError("--from must name a run's folder, got nothing; add outputs/…")
+        else:
+            flags.add(flag)
+    return overrides, repeat, flags
+
+
+def _help() -> str:
+    width = max(len(name) for name in COMMANDS)
+    lines = ["ferlab <command> [key=value …]", "", "Commands"]
+    lines += [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    lines += ["", "Config groups of train, chosen by group=option", *_group_lines("train")]
+    lines += ["", "Flags", *(f"  {flag:<{width}}  {text}" for flag, text in FLAGS.items())]
+    lines += [
+        "",
+        "Examples",
+        "  ferlab train model=se_resnet data=ferplus trainer.epochs=25",
+        "  ferlab train experiment=fer2013_small",
+        "  ferlab evaluate bundle=outputs/…/bundle data=ferplus",
+        "  ferlab train --help                     every key of a command",
+    ]
+    return "\n".join(lines)
+
+
+def _group_lines(config_name: str) -> list[str]:
+    known = config.groups(config_name)
+    width = max((len(name) for name in known), default=0)
+    return [f"  {name:<{width}}  {', '.join(options)}" for name, options in known.items()]
+
+
+def _command_help(name: str) -> str:
+    command = COMMANDS[name]
+    lines = [f"ferlab {name} [key=value …]: {command.summary}"]
+    if known := _group_lines(command.config):
+        lines += ["", "Config groups", *known]
+    text = config.to_yaml(config.compose(command.config, [])).rstrip().splitlines()
+    return "\n".join([*lines, "", "Keys and their defaults (??? must be given)", *(f"  {line}" for line in text)])

@@ -1,0 +1,233 @@
+"""What every dataset module returns: a `Source` of up to three `Split`s, whose pixels are read untouched."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ferlab.errors import DataError
+from ferlab.faces import FaceCrop
+from ferlab.labels import canonical_set
+from ferlab.spec import Image
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+
+class Images(Protocol):
+    """Pictures by position."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, i: int) -> Image:
+        """Picture `i`, (h, w, 3) uint8 RGB, as it is stored; DataError if unreadable, never a substitute."""
+
+    def name(self, i: int) -> str:
+        """Where picture `i` comes from, for error messages and reports."""
+
+    def digest(self) -> str:
+        """A hexadecimal digest that changes when a picture does."""
+
+
+@dataclass(frozen=True)
+class ArrayImages:
+    """Grey faces in memory or memory-mapped.
+
+    Attributes:
+        pixels: (m, h, w) uint8; it may be read-only.
+        rows: (n,) positions in `pixels` of the faces in use.
+        file: the file that they were parsed from.
+        lines: (m,) line of each face in that file, from 1.
+    """
+
+    pixels: Image
+    rows: npt.NDArray[np.int64]
+    file: Path
+    lines: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, i: int) -> Image:
+        gray = self.pixels[self.rows[i]]
+        return np.repeat(gray[..., None], 3, axis=2)
+
+    def name(self, i: int) -> str:
+        return f"{self.file}:{self.lines[self.rows[i]]}"
+
+    def digest(self) -> str:
+        result = hashlib.sha256()
+        for start in range(0, len(self.rows), 4096):  # a part at a time: indexing copies
+            result.update(self.pixels[self.rows[start : start + 4096]].tobytes())
+        return result.hexdigest()
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """Picture files, decoded when they are read."""
+
+    paths: Sequence[Path]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, i: int) -> Image:
+        return read_image(self.paths[i])
+
+    def name(self, i: int) -> str:
+        return str(self.paths[i])
+
+    def digest(self) -> str:
+        result = hashlib.sha256()
+        for path in self.paths:
+            result.update(hashlib.sha256(path.read_bytes()).digest())
+        return result.hexdigest()
+
+
+def read_image(path: Path) -> Image:
+    """The picture in `path`, (h, w, 3) uint8 RGB, upright by its EXIF note; DataError if it cannot be decoded."""
+    try:
+        encoded = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; restore the file or correct the list") from error
+    try:
+        bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+    except cv2.error:  # a header that promises more pixels than cv2 accepts
+        bgr = None
+    if bgr is None:
+        raise DataError(f"{path} must be a picture, got {encoded.size} bytes that cannot be decoded; replace the file")
+    rgb: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
+    return rgb
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a dataset.
+
+    Attributes:
+        name: train, validation or test.
+        images: n pictures.
+        labels: (n,) int64 class ids; they index the `labels` of the Source. -1 where there is none.
+        votes: (n, k) float32 label distributions, rows summing to 1, or None.
+        affect: (n, 2) float32 valence and arousal in [-1, 1], NaN where unknown, or None.
+        draw: train on one class drawn from the votes each time a face is seen, instead of on the votes themselves.
+    """
+
+    name: SplitName
+    images: Images
+    labels: npt.NDArray[np.int64]
+    votes: npt.NDArray[np.float32] | None = None
+    affect: npt.NDArray[np.float32] | None = None
+    draw: bool = False
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        for name, array in (("labels", self.labels), ("votes", self.votes), ("affect", self.affect)):
+            if array is not None and len(array) != n:
+                raise DataError(f"{self.name} {name} must have one row a picture, got {len(array)} for {n}; check both")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, i: int) -> Image:
+        """Picture `i`, (h, w, 3) uint8 RGB, untouched."""
+        return self.images.read(i)
+
+    def counts(self, classes: int) -> npt.NDArray[np.int64]:
+        """Pictures a class, shape (classes,)."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=classes)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "Split":
+        """The same split with only the pictures at `rows`."""
+        return replace(
+            self,
+            images=Picked(self.images, rows),
+            labels=self.labels[rows],
+            votes=None if self.votes is None else self.votes[rows],
+            affect=None if self.affect is None else self.affect[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Some of another collection's pictures."""
+
+    images: Images
+    rows: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, i: int) -> Image:
+        return self.images.read(int(self.rows[i]))
+
+    def name(self, i: int) -> str:
+        return self.images.name(int(self.rows[i]))
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.images.digest().encode() + self.rows.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset on disk, ready to read.
+
+    Attributes:
+        name: the dataset's name in configs and reports.
+        labels: canonical emotion names; class ids index them.
+        splits: the splits that are present.
+        absent: for each split that is not, why.
+        protocol: which pictures and labels these are, for every report that states a number.
+        licence: the terms under which the data may be used.
+        face: how these crops were cut.
+        mapping: name or id as found on disk -> canonical name; printed at the start of a run.
+        official: split -> the published number of pictures under this protocol, where there is one.
+        dropped: reason -> number of pictures left out by the protocol.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    splits: Mapping[SplitName, Split]
+    protocol: str
+    licence: str
+    absent: Mapping[SplitName, str] = field(default_factory=dict)
+    face: FaceCrop = field(default_factory=FaceCrop)
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    official: Mapping[SplitName, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if canonical_set(self.labels) != self.labels:
+            raise DataError(f"{self.name}: labels must be canonical names, got {list(self.labels)}; use labels.py")
+        for split in self.splits.values():
+            ids = split.labels
+            if len(ids) and not -1 <= ids.min() <= ids.max() < len(self.labels):
+                raise DataError(
+                    f"{self.name} {split.name}: class ids must be 0 to {len(self.labels) - 1}, got {ids.min()} to "
+                    f"{ids.max()}; check the label mapping"
+                )
+
+    def split(self, name: str) -> Split:
+        """The split called `name`; DataError with the reason if it is absent."""
+        for key, split in self.splits.items():
+            if key == name:
+                return split
+        reasons = {str(key): why for key, why in self.absent.items()}
+        if name in reasons:
+            raise DataError(f"{self.name} has no {name} split here: {reasons[name]}")
+        raise DataError(f"{self.name} has no split '{name}'; one of: {', '.join(self.splits)}")
+
+    def digest(self) -> str:
+        """Sixteen hex digits over every split's pictures and labels, to tell whether two runs saw the same data."""
+        result = hashlib.sha256("\n".join(self.labels).encode())
+        for name in SPLITS:
+            if (split := self.splits.get(name)) is not None:
+                result.update(f"{name} {len(split)} {split.images.digest()}".encode())
+                for array in (split.labels, split.votes, split.affect):
+                    result.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+        return result.hexdigest()[:16]

@@ -1,0 +1,45 @@
+"""Errors that a user can mend. Each message is one line: what, what it must be, what it was, what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class FerlabError(Exception):
+    """Base of every error that ends a command with one line instead of a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(FerlabError):
+    """A command, key, option or value that ferlab does not know."""
+
+    exit_code = 2
+
+
+class DataError(FerlabError):
+    """A dataset that is missing, malformed or not what it claims to be."""
+
+
+class LabelError(FerlabError):
+    """A label that has no canonical name, or two label sets that cannot be mapped onto each other."""
+
+
+class SpecError(FerlabError):
+    """A model specification that contradicts itself, or an input that it does not take."""
+
+
+class BundleError(FerlabError):
+    """A bundle that is missing, damaged, foreign or does not fit its specification."""
+
+
+class TrainingError(FerlabError):
+    """A training run that cannot go on."""
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The end of an error sentence that names the nearest known word, or all of them when none is near."""
+    options = list(known)
+    near = get_close_matches(word.lower(), [o.lower() for o in options], n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{next(o for o in options if o.lower() == near[0])}'?"
+    return "one of: " + ", ".join(options)

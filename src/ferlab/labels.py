@@ -1,0 +1,66 @@
+"""Emotion names: the canonical vocabulary, the aliases that datasets use, and maps between label sets by name.
+
+Ids never travel between datasets: FER2013, FER+, RAF-DB, AffectNet and alphabetical folders all order their classes
+differently, so a label is its canonical name and an id means something only beside the tuple of names that it indexes.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ferlab.errors import LabelError, suggest
+
+FER2013 = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+FERPLUS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+FERPLUS_7 = FERPLUS[:7]
+
+# Canonical name -> other spellings seen in datasets, papers and folders. Compared in lower case, with runs of spaces,
+# hyphens and underscores as one space.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "neutral": ("neutrality", "natural", "calm"),
+    "happiness": ("happy", "joy", "happily"),
+    "surprise": ("surprised", "suprise", "surprize"),
+    "sadness": ("sad", "sadly"),
+    "anger": ("angry", "angrily"),
+    "disgust": ("disgusted",),
+    "fear": ("fearful", "afraid", "scared", "fearfully"),
+    "contempt": ("contemptuous",),
+}
+CANONICAL = {alias: name for name, others in ALIASES.items() for alias in (name, *others)}
+
+# One colour a name, readable on white and by the colour-blind (Okabe and Ito 2008, with two greys).
+COLOURS: dict[str, str] = {
+    "neutral": "#777777", "happiness": "#E69F00", "surprise": "#56B4E9", "sadness": "#0072B2",
+    "anger": "#D55E00", "disgust": "#009E73", "fear": "#CC79A7", "contempt": "#4D4D4D",
+}  # fmt: skip
+
+
+def canonical(name: str) -> str:
+    """The canonical emotion name for any known spelling of it.
+
+    Raises:
+        LabelError: the name is not known; the message names the nearest one.
+    """
+    folded = re.sub(r"[\s_-]+", " ", name.strip().lower())
+    if folded not in CANONICAL:
+        near = suggest(folded, CANONICAL) if len(folded) > 2 else "one of: " + ", ".join(ALIASES)
+        raise LabelError(f"label must be an emotion name, got '{name}'; {near}")
+    return CANONICAL[folded]
+
+
+def canonical_set(names: Sequence[str]) -> tuple[str, ...]:
+    """The canonical names of `names`, in their order; two spellings of one emotion are a LabelError."""
+    result = tuple(canonical(name) for name in names)
+    for i, name in enumerate(result):
+        if name in result[:i]:
+            first = names[result.index(name)]
+            raise LabelError(f"labels must differ, got '{first}' and '{names[i]}', both '{name}'; keep one of them")
+    return result
+
+
+def class_map(source: Sequence[str], target: Sequence[str]) -> npt.NDArray[np.int64]:
+    """For each name in `source` its index in `target`, shape (len(source),), -1 where `target` lacks the name."""
+    index = {canonical(name): i for i, name in enumerate(target)}
+    return np.array([index.get(canonical(name), -1) for name in source], dtype=np.int64)
