@@ -142,20 +142,41 @@ def load(file: Path) -> "DictConfig":
     return config
 
 
+def repeat(file: Path, overrides: Sequence[str]) -> "DictConfig":
+    """The config of an earlier run, with `key=value` overrides; groups cannot be chosen anew.
+
+    Raises:
+        ConfigError: no such run, or a key that its config lacks.
+    """
+    from omegaconf import OmegaConf
+
+    config = load(file)
+    _check_groups("train", overrides)
+    known = list(_keys(config))
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key in groups("train"):
+            raise ConfigError(f"--from keeps the run's {key}, got '{override}'; change single keys, or start a new run")
+        if key not in known:
+            raise ConfigError(f"unknown key '{key}' in {file}; {suggest(key, known)}")
+    merged: DictConfig = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))  # type: ignore[assignment]
+    return merged
+
+
 def instantiate(node: Any, **arguments: Any) -> Any:
-    """Build the object that a trusted config names by `_target_`; a ferlab error inside it comes out as itself."""
+    """Build the object that a trusted config names by `_target_`; a ferlab error inside it comes out as itself.
+
+    `arguments` are passed as they are: hydra itself would copy them.
+    """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate as hydra_instantiate
 
     from ferlab.errors import FerlabError
 
     try:
-        return hydra_instantiate(node, **arguments, _convert_="all")
-    except InstantiationException as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, FerlabError):
-            cause = cause.__cause__
-        if cause is not None:
-            raise cause from error
-        reason = error.__cause__ or error
-        raise ConfigError(f"cannot build {node['_target_']}: {' '.join(str(reason).split())}; see --cfg") from error
+        return hydra_instantiate(node, _convert_="all", _partial_=True)(**arguments)
+    except FerlabError:
+        raise
+    except (InstantiationException, TypeError, ValueError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise ConfigError(f"cannot build {node['_target_']}: {reason}; see --cfg for its keys") from error

@@ -1,0 +1,179 @@
+"""The schema of a training config, and the objects that it describes."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from ferlab.config import instantiate
+from ferlab.data.loaders import SAMPLERS, Feed, Resident, Streamed, epoch_order
+from ferlab.data.source import Source, Split
+from ferlab.errors import ConfigError, suggest
+from ferlab.models import build
+from ferlab.spec import ModelSpec
+from ferlab.train.clock import Clock
+from ferlab.train.engine import EngineOptions
+from ferlab.train.fit import Fit, FitOptions, Step
+from ferlab.train.interrupt import StopRequest
+from ferlab.train.optim import ema_of, parameter_groups
+from ferlab.train.state import State
+from ferlab.train.tracking import TrackerOptions
+from ferlab.train.transform import MixOptions, Transform
+
+
+@dataclass
+class ModelConfig:
+    """conf/model/*.yaml: a name, plain options, and what the specification says of the input."""
+
+    name: str
+    size: int
+    colour: str
+    interpolation: str
+    mean: list[float]
+    std: list[float]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class AugmentConfig:
+    """conf/augment/*.yaml: an albumentations pipeline a face, a BatchAugment, and mixing; any may be null."""
+
+    sample: Any = None
+    batch: Any = None
+    mix: MixOptions = field(default_factory=MixOptions)
+
+
+@dataclass
+class TrainerConfig(FitOptions, EngineOptions):
+    """conf/trainer/*.yaml: FitOptions, EngineOptions, and these.
+
+    Attributes:
+        ema: decay of the moving average of the weights, or None.
+        backbone_lr: the backbone's learning rate as a fraction of the heads'.
+        monitor: the validation metric that selects the best epoch.
+        patience: stop after so many epochs without a better one; 0 never stops.
+        sampler: shuffle, or weighted: each class equally often.
+        resident: keep the prepared faces in memory; null decides by size.
+        workers: processes that read and augment faces that are not resident; null decides.
+    """
+
+    ema: float | None = None
+    backbone_lr: float = 1.0
+    monitor: str = "accuracy"
+    patience: int = 0
+    sampler: str = "shuffle"
+    resident: bool | None = None
+    workers: int | None = None
+
+
+@dataclass
+class TrainConfig:
+    """conf/train.yaml."""
+
+    data: Any
+    model: ModelConfig
+    loss: Any
+    optimizer: Any
+    scheduler: Any
+    augment: AugmentConfig
+    trainer: TrainerConfig
+    tracker: TrackerOptions
+    seed: int
+    outputs: str
+    name: str | None = None
+    resume: str | None = None
+
+
+def model_spec(model: ModelConfig, source: Source) -> ModelSpec:
+    """What the model's config and the data say together."""
+    return ModelSpec(
+        expression=source.labels,
+        size=model.size,
+        colour=model.colour,  # type: ignore[arg-type]
+        interpolation=model.interpolation,  # type: ignore[arg-type]
+        mean=tuple(model.mean),
+        std=tuple(model.std),
+        face=source.face,
+    )
+
+
+def build_fit(
+    config: TrainConfig,
+    source: Source,
+    spec: ModelSpec,
+    fabric: Fabric,
+    stop: StopRequest,
+    watch: Callable[[Step], None],
+    clock: Clock,
+) -> Fit:
+    """Everything that the training loop needs, at the start of its first epoch."""
+    if config.trainer.sampler not in SAMPLERS:
+        raise ConfigError(
+            f"unknown trainer.sampler '{config.trainer.sampler}'; {suggest(config.trainer.sampler, SAMPLERS)}"
+        )
+    train, validation = source.split("train"), source.split("validation")
+    loss = instantiate(config.loss, class_counts=train.counts(len(spec.expression)).tolist()).to(fabric.device)
+    augment = None if config.augment.batch is None else instantiate(config.augment.batch)
+    sample = None if config.augment.sample is None else instantiate(config.augment.sample)
+    steps = -(-len(train) // config.trainer.batch_size)
+    state = build_state(config, spec, fabric, steps)
+    return Fit(
+        state=state,
+        options=config.trainer,
+        seed=config.seed,
+        order=partial(epoch_order, train, config.trainer.sampler, config.seed),
+        train=build_feed(config, train, spec, fabric.device, sample),
+        transform=Transform(len(spec.expression), config.seed, train.draw, augment, config.augment.mix),
+        loss=loss,
+        validation=build_feed(config, validation, spec, fabric.device, None),
+        labels=validation.labels,
+        monitor=config.trainer.monitor,
+        stop=stop,
+        watch=watch,
+        clock=clock,
+    )
+
+
+def build_state(config: TrainConfig, spec: ModelSpec, fabric: Fabric, steps: int) -> State:
+    """Network, optimizer, schedule and moving average, from the seed."""
+    trainer = config.trainer
+    torch.manual_seed(config.seed)  # the same first weights in every process
+    net = build(spec, config.model.name, config.model.options)
+    groups = parameter_groups(net, config.optimizer["lr"], config.optimizer["weight_decay"], trainer.backbone_lr)
+    optimizer = instantiate(config.optimizer, params=groups)
+    maximise = trainer.monitor != "nll"
+    schedule = instantiate(config.scheduler, optimizer=optimizer, steps=steps, epochs=trainer.epochs, maximise=maximise)
+    net.to(memory_format=torch.channels_last if trainer.channels_last else torch.contiguous_format)
+    compiled: Any = torch.compile(net) if trainer.compile else net
+    module, wrapped = fabric.setup(compiled, optimizer)
+    torch.manual_seed(config.seed + fabric.global_rank)  # from here on, dropout differs between processes
+    return State(fabric, net, module, wrapped, schedule, ema_of(net, trainer.ema))
+
+
+def build_feed(config: TrainConfig, split: Split, spec: ModelSpec, device: torch.device, sample: Any) -> Feed:
+    """Resident where the prepared faces fit a quarter of the memory and no per-face pipeline is wanted."""
+    trainer = config.trainer
+    fits = len(split) * spec.channels * spec.size**2 < _memory(device) / 4
+    resident = trainer.resident if trainer.resident is not None and split.name == "train" else fits and sample is None
+    if resident and sample is not None:
+        raise ConfigError(
+            "trainer.resident=true takes batches only, got an albumentations pipeline; use augment=batched"
+        )
+    if resident:
+        return Resident(split, spec, device, trainer.channels_last)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # On the CPU the network itself keeps all cores busy, so a worker would only take turns with it.
+    automatic = 0 if device.type == "cpu" else min(cores, 12)
+    workers = automatic if trainer.workers is None else trainer.workers
+    return Streamed(split, spec, device, sample, trainer.channels_last, config.seed, workers)
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes that `device` has."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,207 @@
+"""From a Split to batches of prepared tensors.
+
+What a face becomes depends on the seed, the epoch and its position in the epoch alone: not on the number of workers,
+processes or parts, nor on where a run was resumed.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ferlab.data.augment import BatchAugment
+from ferlab.data.source import Split
+from ferlab.errors import ConfigError, suggest
+from ferlab.spec import ModelSpec
+
+Rows = npt.NDArray[np.int64]
+SAMPLERS = ("shuffle", "weighted")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some faces of one optimizer step, those that one process runs at once.
+
+    Attributes:
+        step: the optimizer step, from 0 in each epoch.
+        positions: (n,) places in the epoch's order.
+        rows: (n,) rows of the split.
+        share: the part of the step's faces that is here; the shares of a step sum to 1 over parts and processes.
+        uniform: (n, u) numbers in [0, 1) for augmentation, one row a face.
+    """
+
+    step: int
+    positions: Rows
+    rows: Rows
+    share: float
+    uniform: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A part with its pixels.
+
+    Attributes:
+        part: which faces these are.
+        images: (n, c, s, s) uint8.
+        targets: "expression" (n,) int64 ids or (n, k) float32 distributions; "affect" (n, 2) float32 if any.
+    """
+
+    part: Part
+    images: Tensor
+    targets: dict[str, Tensor]
+
+
+class Feed(Protocol):
+    """Turns parts into batches, in order."""
+
+    def batches(self, epoch: int, parts: Sequence[Part]) -> Iterator[Batch]: ...
+
+
+def epoch_order(split: Split, sampler: str, seed: int, epoch: int) -> Rows:
+    """The rows that an epoch sees, in order, shape (n,).
+
+    "shuffle" sees every face once. "weighted" draws n faces with replacement, each class equally often.
+    """
+    rng = np.random.default_rng([seed, epoch, 0])
+    if sampler == "shuffle":
+        return rng.permutation(len(split))
+    if sampler == "weighted":
+        counts = np.bincount(split.labels)
+        chance = 1 / counts[split.labels]
+        return rng.choice(len(split), size=len(split), p=chance / chance.sum())
+    raise ConfigError(f"unknown trainer.sampler '{sampler}'; {suggest(sampler, SAMPLERS)}")
+
+
+def plan(
+    order: Rows, batch_size: int, pieces: int, seed: int, epoch: int, start: int = 0, rank: int = 0, world: int = 1
+) -> list[Part]:
+    """Cut an epoch into the parts of one process.
+
+    Args:
+        order: (n,) rows in the order in which they are seen.
+        batch_size: faces of an optimizer step over all processes; the last step has what is left.
+        pieces: parts that a process cuts its faces of a step into, to save memory.
+        seed, epoch: of the random numbers.
+        start: the first step, for a run that was stopped in the middle of an epoch.
+        rank, world: which process of how many.
+    """
+    parts = []
+    for step in range(start, -(-len(order) // batch_size)):
+        positions = np.arange(step * batch_size, min((step + 1) * batch_size, len(order)))
+        generator = torch.Generator().manual_seed(
+            int(np.random.SeedSequence([seed, epoch, 1, step]).generate_state(1)[0])
+        )
+        uniform = torch.rand(len(positions), BatchAugment.DRAWS + 1, generator=generator)
+        mine = np.arange(len(positions))[rank::world]
+        # A process without a face in a short last step still takes part in the all-reduce, with weight 0.
+        for local in [p for p in np.array_split(mine, pieces) if len(p)] or [np.zeros(1, np.int64)]:
+            share = len(local) / len(positions) if len(mine) else 0.0
+            parts.append(Part(step, positions[local], order[positions[local]], share, uniform[torch.from_numpy(local)]))
+    return parts
+
+
+class Resident:
+    """All faces prepared once and kept on the device as uint8.
+
+    Args:
+        split: what to read.
+        spec: prepares each face.
+        device: where the faces are kept.
+        channels_last: memory format of the batches.
+    """
+
+    def __init__(self, split: Split, spec: ModelSpec, device: torch.device, channels_last: bool) -> None:
+        pixels = np.empty((len(split), spec.channels, spec.size, spec.size), np.uint8)
+        for i in range(len(split)):
+            pixels[i] = spec.prepare(split.read(i))
+        self.images = torch.from_numpy(pixels).to(device)
+        self.targets = {name: value.to(device) for name, value in _targets(split).items()}
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def batches(self, epoch: int, parts: Sequence[Part]) -> Iterator[Batch]:
+        for part in parts:
+            rows = torch.from_numpy(part.rows).to(self.images.device)
+            targets = {name: value[rows] for name, value in self.targets.items()}
+            images = self.images[rows].contiguous(memory_format=self.format)
+            yield Batch(part, images, targets)
+
+
+class Streamed:
+    """Faces read, augmented by albumentations and prepared as they are needed, in worker processes.
+
+    Args:
+        split: what to read.
+        spec: prepares each face, after augmentation.
+        device: where batches go.
+        sample: an albumentations transform of one (h, w, 3) uint8 RGB face, or None.
+        channels_last: memory format of the batches.
+        seed: of the transform.
+        workers: processes; 0 reads in this one.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        spec: ModelSpec,
+        device: torch.device,
+        sample: Callable[..., Any] | None,
+        channels_last: bool,
+        seed: int,
+        workers: int,
+    ) -> None:
+        self.targets = _targets(split)
+        self.device = device
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
+        self.sampler: list[list[tuple[int, int, int]]] = []
+        self.loader: DataLoader[Tensor] = DataLoader(
+            _Faces(split, spec, sample, seed),
+            batch_sampler=self.sampler,  # filled for each epoch; the workers stay
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=device.type == "cuda",
+            worker_init_fn=_one_thread,
+            prefetch_factor=4 if workers else None,
+        )
+
+    def batches(self, epoch: int, parts: Sequence[Part]) -> Iterator[Batch]:
+        self.sampler[:] = [[(epoch, int(p), int(r)) for p, r in zip(x.positions, x.rows, strict=True)] for x in parts]
+        for part, images in zip(parts, self.loader, strict=True):
+            rows = torch.from_numpy(part.rows)
+            targets = {name: value[rows].to(self.device, non_blocking=True) for name, value in self.targets.items()}
+            images = images.to(self.device, non_blocking=True).contiguous(memory_format=self.format)
+            yield Batch(part, images, targets)
+
+
+class _Faces(Dataset[Tensor]):
+    """One prepared face for (epoch, position, row)."""
+
+    def __init__(self, split: Split, spec: ModelSpec, sample: Callable[..., Any] | None, seed: int) -> None:
+        self.split, self.spec, self.sample, self.seed = split, spec, sample, seed
+
+    def __getitem__(self, key: tuple[int, int, int]) -> Tensor:
+        epoch, position, row = key
+        face = self.split.read(row)
+        if self.sample is not None:
+            words = [self.seed, epoch, 2, position]
+            self.sample.set_random_state(np.random.default_rng(words), random.Random(repr(words)))  # type: ignore[attr-defined]
+            face = self.sample(image=face)["image"]
+        return torch.from_numpy(self.spec.prepare(face))
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(0)  # workers are the parallelism
+
+
+def _targets(split: Split) -> dict[str, Tensor]:
+    targets = {"expression": torch.from_numpy(split.labels if split.votes is None else split.votes)}
+    if split.affect is not None:
+        targets["affect"] = torch.from_numpy(split.affect)
+    return targets

@@ -1,0 +1,53 @@
+"""The model card of a bundle (after Mitchell et al. 2019, arXiv:1810.03993)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ferlab.spec import ModelSpec
+
+
+def model_card(
+    name: str, spec: ModelSpec, model: Mapping[str, Any], provenance: Mapping[str, Any], metrics: Mapping[str, float]
+) -> str:
+    """Markdown: what the model is, how it was trained and selected, and what it must not be used for.
+
+    Args:
+        name: of the run.
+        spec, model: as in the bundle.
+        provenance: needs dataset, protocol, licence, counts, selected, seed, commit, command.
+        metrics: validation metrics of the epoch that was kept.
+    """
+    counts = ", ".join(f"{n:,} {split}" for split, n in provenance["counts"].items())
+    rows = "\n".join(
+        f"| {key.removeprefix('validation/')} | {value:.4f} |"
+        for key, value in metrics.items()
+        if key.startswith("validation/")
+    )
+    return f"""# {name}
+
+{model["name"]}, {spec.size}×{spec.size} {spec.colour}. Labels in order: {", ".join(spec.expression)}.
+
+## Data
+{provenance["protocol"]}. Faces: {counts}; digest {provenance["data_digest"]}.
+Terms: {provenance["licence"]}. A model trained on the data may be bound by them.
+
+## Numbers
+Measured on the validation split, on which this epoch was selected ({provenance["selected"]}): they are a little
+optimistic. Plain, one crop a face; seed {provenance["seed"]}.
+
+| metric | value |
+|---|---|
+{rows}
+
+## Intended use
+Research and demonstration on cropped faces (margin {spec.face.margin}, aligned: {spec.face.aligned}).
+
+## Limits
+- Expressions are not feelings: the model answers how people labelled a picture, not what somebody feels.
+- Not for decisions about people: hiring, policing, medicine, education, insurance.
+- The faces were gathered from web searches; the balance of age, gender, skin and culture is unknown and uneven.
+- Rare classes are recognised far worse than frequent ones: see the per-class table of `ferlab evaluate`.
+
+## Repeat
+`{provenance["command"]}` at commit {provenance["commit"]}.
+"""

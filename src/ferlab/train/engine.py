@@ -1,0 +1,93 @@
+"""Devices, precision, processes and determinism, by Lightning Fabric."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.strategy import Strategy
+
+from ferlab.errors import ConfigError, suggest
+
+PRECISIONS = {"auto", "32-true", "bf16-mixed", "16-mixed"}
+DEVICES = {"auto", "cpu", "cuda", "mps"}
+
+
+@dataclass
+class EngineOptions:
+    """Where and how numbers are computed; keys of conf/trainer/*.yaml.
+
+    Attributes:
+        device: auto, cpu, cuda or mps.
+        precision: auto, 32-true, bf16-mixed or 16-mixed. auto is bf16 where the hardware multiplies in it.
+        threads: CPU threads of a process; 0 leaves torch's choice.
+        channels_last: NHWC memory, which convolutions prefer.
+        compile: torch.compile the network.
+        deterministic: same seed, same numbers, at some cost on a GPU.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    channels_last: bool = True
+    compile: bool = False
+    deterministic: bool = True
+
+
+def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:
+    """Start Fabric for this process, joining the others when torchrun started it.
+
+    Args:
+        options: see there.
+        unused_parameters: some parameters get no gradient at times, as under a frozen backbone.
+
+    Raises:
+        ConfigError: a device or precision that does not exist, or that this machine lacks.
+    """
+    device = _device(options.device)
+    if options.precision not in PRECISIONS:
+        raise ConfigError(f"unknown precision '{options.precision}'; {suggest(options.precision, PRECISIONS)}")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))
+    strategy: str | Strategy = "auto"
+    if world > 1:
+        # Batch statistics are averaged over the processes before each validation (fit.py), not taken from the first.
+        strategy = DDPStrategy(find_unused_parameters=unused_parameters, broadcast_buffers=False)
+    fabric = Fabric(
+        accelerator=device,
+        devices=local,
+        num_nodes=world // local,
+        strategy=strategy,
+        precision=precision(options.precision, device),  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def _device(name: str) -> str:
+    """The accelerator's name for Fabric."""
+    if name not in DEVICES:
+        raise ConfigError(f"unknown device '{name}'; {suggest(name, DEVICES)}")
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(d for d in ("cuda", "mps", "cpu") if there[d])
+    if not there[name]:
+        raise ConfigError(f"device '{name}' is not on this machine; use trainer.device=auto or cpu")
+    return name
+
+
+def precision(name: str, device: str) -> str:
+    """What "auto" means on `device`: bf16 where it is faster, else float32. Other names are returned as they are."""
+    if name != "auto":
+        return name
+    if device == "cuda":
+        return "bf16-mixed" if torch.cuda.get_device_capability()[0] >= 8 else "16-mixed"
+    if device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return "bf16-mixed"
+    return "32-true"

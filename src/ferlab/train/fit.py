@@ -1,0 +1,304 @@
+"""The training loop: a generator of epochs. The caller logs, keeps the best and stops by leaving the loop."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from ferlab.bundle import softmax
+from ferlab.data.loaders import Feed, Part, Rows, plan
+from ferlab.errors import ConfigError, TrainingError, suggest
+from ferlab.metrics import epoch_metrics
+from ferlab.train.clock import Clock
+from ferlab.train.interrupt import StopRequest
+from ferlab.train.optim import freeze
+from ferlab.train.state import State
+from ferlab.train.transform import Transform
+
+CHECK_STEPS = 20  # the loss is looked at this often: each look waits for a GPU
+VALIDATION_BATCH = 256
+
+
+@dataclass
+class FitOptions:
+    """Keys of conf/trainer/*.yaml that shape the loop.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: faces of an optimizer step, over all processes together.
+        accumulate: cut each batch into so many parts, which saves memory and changes nothing but batch statistics.
+        clip: largest norm of the gradient, or None.
+        freeze_epochs: train only the heads for so many epochs.
+    """
+
+    epochs: int = 25
+    batch_size: int = 128
+    accumulate: int = 1
+    clip: float | None = None
+    freeze_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"trainer.{name} must be 1 or more, got {getattr(self, name)}")
+        if not 0 <= self.freeze_epochs < self.epochs:
+            raise ConfigError(f"trainer.freeze_epochs must be below {self.epochs} epochs, got {self.freeze_epochs}")
+        if self.clip is not None and not self.clip > 0:
+            raise ConfigError(f"trainer.clip must be positive or null, got {self.clip}")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What the loop works on.
+
+    Attributes:
+        state: what training changes.
+        options: see there.
+        seed: of everything that is drawn.
+        order: epoch -> the rows that it sees.
+        train: feed of the training split.
+        transform: from its batches to the network's input.
+        loss: (outputs, targets) -> scalar mean.
+        validation: feed of the validation split.
+        labels: (m,) class ids of the validation split.
+        monitor: the validation metric that the schedule goes by.
+        stop: asks the loop to finish its step and leave.
+        watch: called after each optimizer step.
+        clock: notes where the time goes.
+    """
+
+    state: State
+    options: FitOptions
+    seed: int
+    order: Callable[[int], Rows]
+    train: Feed
+    transform: Transform
+    loss: Callable[[dict[str, Tensor], dict[str, Tensor]], Tensor]
+    validation: Feed
+    labels: npt.NDArray[np.int64]
+    monitor: str
+    stop: StopRequest = field(default_factory=StopRequest)
+    watch: Callable[["Step"], None] = lambda step: None
+    clock: Clock = field(default_factory=Clock)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Progress inside an epoch.
+
+    Attributes:
+        epoch: the one under way, from 1.
+        step, steps: done, and in all, of this epoch.
+        faces: seen in this epoch so far, by all processes.
+        loss: mean training loss of the epoch so far, as last looked at.
+        lr: learning rate of the heads.
+    """
+
+    epoch: int
+    step: int
+    steps: int
+    faces: int
+    loss: float
+    lr: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A finished epoch, or the point at which the loop was asked to stop.
+
+    Attributes:
+        complete: False if the epoch was left in its middle; then there are no metrics.
+        metrics: flat names and values for metrics.jsonl and MLflow.
+        logits: (m, k) answers for the validation split.
+    """
+
+    number: int
+    complete: bool
+    metrics: dict[str, float]
+    logits: npt.NDArray[np.float32]
+
+
+def fit(run: Fit) -> Iterator[Epoch]:
+    """Train from where the state is to the last epoch.
+
+    The state already stands at the start of the next epoch when an epoch is yielded: save it then.
+
+    Raises:
+        TrainingError: the loss became NaN or infinite.
+    """
+    state = run.state
+    while state.position.epoch < run.options.epochs:
+        started = time.perf_counter()
+        before = state.position.seconds
+        complete = _train_epoch(run)
+        state.position.seconds = before + time.perf_counter() - started
+        if not complete:
+            yield Epoch(state.position.epoch + 1, False, {}, np.empty((0, 0), np.float32))
+            return
+        lr = state.optimizer.param_groups[-1]["lr"]
+        logits = predict(state, run.validation, len(run.labels))["expression"]
+        metrics = _metrics(run, logits, lr, validation_s=before + time.perf_counter() - started)
+        state.schedule.after_epoch(metrics[f"validation/{run.monitor}"])
+        state.position = type(state.position)(epoch=state.position.epoch + 1)
+        yield Epoch(state.position.epoch, True, metrics, logits)
+
+
+def _train_epoch(run: Fit) -> bool:
+    """Run the rest of the epoch under way; False if a stop was asked for."""
+    state, options = run.state, run.options
+    epoch = state.position.epoch
+    fabric = state.fabric
+    order = run.order(epoch)
+    steps = math.ceil(len(order) / options.batch_size)
+    parts = plan(
+        order, options.batch_size, options.accumulate, run.seed, epoch, state.position.step,
+        fabric.global_rank, fabric.world_size,
+    )  # fmt: skip
+    state.module.train()
+    freeze(state.net, epoch < options.freeze_epochs)
+    totals = torch.zeros(2, dtype=torch.float64, device=fabric.device)  # loss and correct answers of this process
+    if fabric.is_global_zero:
+        totals += torch.tensor([state.position.loss, state.position.correct], device=fabric.device)
+    first_bad = torch.tensor(-1, device=fabric.device)
+    batches = iter(run.train.batches(epoch, parts))
+    for index, group in groupby(parts, key=lambda part: part.step):
+        loss = _sum(fabric, _train_step(run, epoch, list(group), batches, totals))
+        first_bad = torch.where((first_bad < 0) & ~torch.isfinite(loss), index, first_bad)
+        position = state.position
+        position.step = index + 1
+        position.seen = min(position.step * options.batch_size, len(order))
+        stopping = _asked_to_stop(run)
+        if position.step % CHECK_STEPS == 0 or position.step == steps or stopping:
+            _check(first_bad, epoch, run)
+            position.loss, position.correct = _sum(fabric, totals).tolist()
+        mean = position.loss / max(position.seen, 1)
+        lr = state.optimizer.param_groups[-1]["lr"]
+        run.watch(Step(epoch + 1, position.step, steps, position.seen, mean, lr))
+        if stopping and position.step < steps:
+            return False
+    return True
+
+
+def _train_step(run: Fit, epoch: int, parts: Sequence[Part], batches: Iterator[Any], totals: Tensor) -> Tensor:
+    """One optimizer step over its parts; returns this process's share of the loss, and adds to the totals."""
+    state, clock = run.state, run.clock
+    fabric = state.fabric
+    step_loss = torch.zeros((), device=fabric.device)
+    for i, part in enumerate(parts):
+        with clock("load"):
+            batch = next(batches)
+        with clock("augment"):
+            images, targets = run.transform(batch, epoch)
+        with fabric.no_backward_sync(state.module, enabled=i + 1 < len(parts)):
+            with clock("forward"):
+                outputs = state.module(images)
+                loss = run.loss(outputs, targets)
+            with clock("backward"):
+                # Processes are averaged by DDP, so the share of the whole step is scaled by their number.
+                fabric.backward(loss * (part.share * fabric.world_size))
+        step_loss += loss.detach() * part.share
+        faces = len(part.rows) if part.share else 0
+        target = targets["expression"]
+        hit = outputs["expression"].detach().argmax(1) == (target if target.ndim == 1 else target.argmax(1))
+        totals += torch.stack([loss.detach().double() * faces, hit.sum().double() * (faces > 0)])
+    with clock("optimizer"):
+        if run.options.clip is not None:
+            fabric.clip_gradients(state.module, state.optimizer, max_norm=run.options.clip, error_if_nonfinite=False)
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.schedule.after_step()
+        if state.ema is not None:
+            state.ema.update(state.net)
+    return step_loss
+
+
+def _asked_to_stop(run: Fit) -> bool:
+    """Whether any process was asked to stop: all must leave at the same step."""
+    if run.state.fabric.world_size == 1:
+        return run.stop.signal is not None
+    asked = torch.tensor(float(run.stop.signal is not None), device=run.state.fabric.device)
+    return bool(_sum(run.state.fabric, asked) > 0)
+
+
+def _sum(fabric: Fabric, value: Tensor) -> Tensor:
+    """The sum of `value` over the processes."""
+    total = fabric.all_reduce(value.clone(), reduce_op="sum")
+    assert isinstance(total, Tensor)
+    return total
+
+
+def _check(first_bad: Tensor, epoch: int, run: Fit) -> None:
+    """Raise if any process saw a loss that is not finite; `first_bad` is the step, or -1."""
+    bad = int(first_bad)
+    if bad >= 0:
+        lr = run.state.optimizer.param_groups[-1]["lr"]
+        raise TrainingError(
+            f"the loss must be finite, got NaN or infinity at epoch {epoch + 1}, step {bad + 1}; likely a learning "
+            f"rate that is too high (about {lr:.2g} there: lower optimizer.lr or set trainer.clip=1), or 16-bit "
+            "overflow (set trainer.precision=32-true)"
+        )
+
+
+@torch.inference_mode()
+def predict(state: State, feed: Feed, n: int) -> dict[str, npt.NDArray[np.float32]]:
+    """Answers of the network for all n faces of a feed, in order, on every process: "expression" (n, k) logits, …"""
+    fabric = state.fabric
+    rank, world = fabric.global_rank, fabric.world_size
+    if world > 1:
+        _average_buffers(state)
+    net = state.answering.eval()
+    rows = np.arange(n)[rank::world]
+    chunks = [rows[i : i + VALIDATION_BATCH] for i in range(0, len(rows), VALIDATION_BATCH)]
+    parts = [Part(i, c, c, 0.0, torch.empty(0)) for i, c in enumerate(chunks)]
+    answers: dict[str, list[Tensor]] = {}
+    for batch in feed.batches(-1, parts):
+        with fabric.autocast():
+            outputs = net(batch.images)
+        for name, value in outputs.items():
+            answers.setdefault(name, []).append(value.float())
+    return {name: _join(state, torch.cat(values), n) for name, values in answers.items()}
+
+
+def _join(state: State, mine: Tensor, n: int) -> npt.NDArray[np.float32]:
+    """Interleave the rows of all processes, (n, k)."""
+    fabric = state.fabric
+    if fabric.world_size == 1:
+        return mine.cpu().numpy()
+    longest = math.ceil(n / fabric.world_size)
+    padded = torch.cat([mine, mine.new_zeros(longest - len(mine), mine.shape[1])])
+    gathered: Any = fabric.all_gather(padded)
+    return gathered.transpose(0, 1).reshape(-1, mine.shape[1])[:n].cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _average_buffers(state: State) -> None:
+    """Give every process the mean of all batch statistics."""
+    for net in {id(net): net for net in (state.net, state.answering)}.values():
+        for buffer in net.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(_sum(state.fabric, buffer) / state.fabric.world_size)
+
+
+def _metrics(run: Fit, logits: npt.NDArray[np.float32], lr: float, validation_s: float) -> dict[str, float]:
+    position = run.state.position
+    values = {f"validation/{k}": v for k, v in epoch_metrics(softmax(logits), run.labels).items()}
+    if f"validation/{run.monitor}" not in values:
+        names = [name.removeprefix("validation/") for name in values]
+        raise ConfigError(f"unknown trainer.monitor '{run.monitor}'; {suggest(run.monitor, names)}")
+    return {
+        "epoch": position.epoch + 1,
+        "train/loss": position.loss / position.seen,
+        "train/accuracy": position.correct / position.seen,
+        "train/lr": lr,
+        **values,
+        "time/train_s": position.seconds,
+        "time/epoch_s": validation_s,
+        "time/images_per_s": position.seen / position.seconds,
+    }

@@ -1,0 +1,76 @@
+"""What a person sees of a run: a live bar on a terminal, a line an epoch everywhere."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+from ferlab.train.fit import Step
+
+
+class ProgressView:
+    """Shows steps and epochs. On anything but a terminal there is no bar.
+
+    Args:
+        console: where to print.
+        epochs: of the whole run.
+        monitor: the validation metric to show.
+    """
+
+    def __init__(self, console: Console, epochs: int, monitor: str) -> None:
+        self.console = console
+        self.epochs = epochs
+        self.monitor = monitor
+        columns: list[ProgressColumn] = [
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[rate]:,.0f} images/s  loss {task.fields[loss]:.3f}  lr {task.fields[lr]:.2g}"),
+            TimeRemainingColumn(compact=True),
+        ]
+        self._bar = Progress(*columns, console=console, transient=True, refresh_per_second=4)
+        self._task = self._bar.add_task("", total=None, epoch=0, epochs=epochs, rate=0.0, loss=0.0, lr=0.0)
+        self._mark = (time.perf_counter(), 0)
+
+    def __enter__(self) -> "ProgressView":
+        if self.console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def step(self, step: Step) -> None:
+        """Show where an epoch is."""
+        if not self.console.is_terminal:
+            return
+        now, (then, faces) = time.perf_counter(), self._mark
+        if step.faces <= faces:  # a new epoch
+            self._mark = (now, step.faces)
+            return
+        self._bar.update(
+            self._task,
+            completed=step.step,
+            total=step.steps,
+            epoch=step.epoch,
+            rate=(step.faces - faces) / (now - then),
+            loss=step.loss,
+            lr=step.lr,
+        )
+
+    def epoch(self, metrics: Mapping[str, float], is_best: bool) -> None:
+        """Print the line of a finished epoch; a star marks the best so far."""
+        shown = self.monitor if self.monitor not in ("accuracy", "nll") else "macro_f1"
+        self.console.print(
+            f"epoch {metrics['epoch']:>3.0f}/{self.epochs}  loss {metrics['train/loss']:.4f}  "
+            f"train {metrics['train/accuracy']:.4f}  |  nll {metrics['validation/nll']:.4f}  "
+            f"accuracy {metrics['validation/accuracy']:.4f}  {shown} {metrics[f'validation/{shown}']:.4f}"
+            f"{' *' if is_best else '  '}  |  lr {metrics['train/lr']:.2e}  "
+            f"{metrics['time/images_per_s']:,.0f} images/s  {metrics['time/epoch_s']:.1f} s",
+            highlight=False,
+            soft_wrap=True,
+        )

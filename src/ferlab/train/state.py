@@ -1,0 +1,172 @@
+"""Everything that training changes, and its checkpoint: written atomically, read back without unpickling objects."""
+
+import errno
+import pickle
+import random
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch.optim import Optimizer
+
+from ferlab.errors import TrainingError
+from ferlab.files import replacing
+from ferlab.models import Net
+from ferlab.train.optim import Schedule
+
+FORMAT = 1
+
+
+@dataclass
+class Position:
+    """Where a run is.
+
+    Attributes:
+        epoch: epochs finished.
+        step: optimizer steps done in the epoch under way.
+        loss, correct, seen: sums over the faces of that epoch so far.
+        seconds: spent in that epoch so far.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    correct: float = 0.0
+    seen: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Best:
+    """The best epoch so far, from 1, by the monitored metric; epoch 0 is none yet."""
+
+    value: float = 0.0
+    epoch: int = 0
+
+
+@dataclass
+class State:
+    """The mutable parts of a run.
+
+    Attributes:
+        fabric: devices and processes.
+        net: the network itself.
+        module: the network as Fabric wraps it; this one is called for training.
+        optimizer, schedule: see optim.py.
+        ema: the moving average of the weights, or None.
+        position, best: see there.
+    """
+
+    fabric: Fabric
+    net: Net
+    module: Any
+    optimizer: Optimizer
+    schedule: Schedule
+    ema: Any
+    position: Position = field(default_factory=Position)
+    best: Best = field(default_factory=Best)
+
+    @property
+    def answering(self) -> Net:
+        """The network that validation and the bundle use: the average where there is one."""
+        net: Net = self.net if self.ema is None else self.ema.module
+        return net
+
+    def to_dict(self) -> dict[str, Any]:
+        """Tensors and plain values. Every process must call it: each has random states of its own."""
+        return {
+            "format": FORMAT,
+            "net": self.net.state_dict(),
+            "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.scheduler.state_dict(),
+            "scaler": self.fabric._precision.state_dict(),
+            "random": _gather(self.fabric, _random_state()),
+            "position": asdict(self.position),
+            "best": asdict(self.best),
+        }
+
+    def restore(self, values: dict[str, Any]) -> None:
+        """Go back to what `to_dict` saw."""
+        self.net.load_state_dict(values["net"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(values["ema"])
+        self.optimizer.load_state_dict(values["optimizer"])
+        self.schedule.scheduler.load_state_dict(values["schedule"])
+        self.fabric._precision.load_state_dict(values["scaler"])
+        self.position = Position(**values["position"])
+        self.best = Best(**values["best"])
+        if len(values["random"]) != self.fabric.world_size:
+            raise TrainingError(
+                f"a run must be resumed on as many processes as it ran on, {len(values['random'])}, "
+                f"got {self.fabric.world_size}; start as many"
+            )
+        _set_random_state(values["random"][self.fabric.global_rank])
+
+
+def save_checkpoint(state: State, path: Path) -> None:
+    """Write the state; on any failure the checkpoint that was there stays.
+
+    Raises:
+        TrainingError: the disk is full or cannot be written.
+    """
+    values = state.to_dict()
+    if not state.fabric.is_global_zero:
+        return
+    try:
+        with replacing(path) as temporary:
+            torch.save(values, temporary)
+    except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
+        full = getattr(error, "errno", None) == errno.ENOSPC or "file write failed" in str(error)
+        reason = "no space left on the disk" if full else " ".join(str(error).split())[:200]
+        raise TrainingError(
+            f"cannot write the checkpoint {path}: {reason}; the one before is intact: free some space, then "
+            f"ferlab train resume={path.parents[1]}"
+        ) from error
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read what `save_checkpoint` wrote; TrainingError if there is nothing or it is damaged."""
+    try:
+        values: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise TrainingError(
+            f"{path.parents[1]} has no checkpoint to resume from; start it again with --from"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise TrainingError(f"{path} is not a whole checkpoint: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise TrainingError(f"{path} must be a checkpoint of format {FORMAT}; use the ferlab that wrote it")
+    return values
+
+
+def _random_state() -> dict[str, Any]:
+    """The global generators, as tensors and plain values. ferlab's own draws need none of them, dropout does."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+        "numpy": [name, np.asarray(keys).tolist(), *rest],
+        "python": random.getstate(),
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, np.array(keys, np.uint32), *rest))
+    random.setstate(state["python"])
+
+
+def _gather(fabric: Fabric, value: Any) -> list[Any]:
+    """`value` of every process, by rank."""
+    if fabric.world_size == 1:
+        return [value]
+    values: list[Any] = [None] * fabric.world_size
+    torch.distributed.all_gather_object(values, value)
+    return values
