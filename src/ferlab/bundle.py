@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from ferlab.errors import BundleError, FerlabError, SpecError
+from ferlab.errors import BundleError, ConfigError, FerlabError, SpecError, suggest
 from ferlab.files import creating_folder, write_json, write_text
 from ferlab.models import Net, build
 from ferlab.spec import Image, ModelSpec
@@ -42,7 +42,8 @@ class Bundle:
         spec: what goes in and comes out.
         model: `name` and `options` of the architecture, plain values.
         net: the network, in evaluation mode.
-        provenance: dataset, protocol, digest, commit and the like, plain values.
+        provenance: dataset (a Source's name), digest (that Source's), protocol, licence, commit and the like, plain
+            values; `ferlab evaluate` compares dataset and digest to tell whether a model was selected on its data.
         path: the folder it was loaded from, or None.
     """
 
@@ -92,10 +93,18 @@ def save_bundle(bundle: Bundle, path: Path, metrics: Mapping[str, Any], card: st
             "provenance": dict(bundle.provenance),
         }
         weights = {k: v.detach().cpu().contiguous() for k, v in bundle.net.state_dict().items()}
-        save_file(weights, folder / "weights.safetensors", metadata={"digest": bundle.spec.digest})
+        save_file(weights, folder / "weights.safetensors", metadata=_seal(bundle.spec, bundle.model))
         write_json(folder / "spec.json", document)
         write_json(folder / "metrics.json", dict(metrics))
         write_text(folder / "README.md", card)
+
+
+def _seal(spec: ModelSpec, model: Mapping[str, Any]) -> dict[str, str]:
+    """What the weights say of the specification and architecture that they were trained with.
+
+    Weights of another model may have the same shapes, under other labels or another stride.
+    """
+    return {"digest": spec.digest, "model": json.dumps(model, sort_keys=True)}
 
 
 def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
@@ -117,17 +126,22 @@ def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
         if spec.digest != document["digest"]:
             raise SpecError(f"its digest must be {document['digest']}, got {spec.digest}: it was edited")
         net = build(spec, document["model"]["name"], document["model"]["options"])
-    except (FerlabError, KeyError, TypeError, AttributeError) as error:
+    except (FerlabError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise BundleError(f"{folder / 'spec.json'} does not describe a model: {reason}; export it again") from error
     weights = folder / "weights.safetensors"
     try:
+        with safe_open(weights, "pt") as opened:
+            seal = opened.metadata() or {}
         net.load_state_dict(load_file(weights))
     except FileNotFoundError as error:
         raise BundleError(f"{folder} must hold weights.safetensors, got none; copy the whole bundle") from error
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BundleError(f"{weights} does not hold this model's weights: {reason}; copy the bundle again") from error
+    for key, wanted in _seal(spec, document["model"]).items():
+        if (got := seal.get(key)) != wanted:
+            raise BundleError(f"{weights} must be of {key} {wanted}, as spec.json is, got {got}; copy the whole bundle")
     bad = [name for name, value in net.state_dict().items() if not torch.isfinite(value).all()]
     if bad:
         raise BundleError(f"{weights}: weights must be finite, got NaN or infinity in {bad[0]}; train again")
@@ -146,3 +160,20 @@ def _read_document(file: Path) -> dict[str, Any]:
         found = document.get("format") if isinstance(document, dict) else type(document).__name__
         raise BundleError(f"{file} must have format {FORMAT}, got {found}; use the ferlab that wrote it")
     return document
+
+
+def pick_device(name: str) -> str:
+    """The torch device for `name`: "auto" is the first of cuda, mps and cpu that is there.
+
+    Raises:
+        ConfigError: no such device, or not on this machine.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return next(kind for kind, there in present.items() if there)
+    kind, _, index = name.partition(":")
+    if kind not in present or (index and not index.isdecimal()):
+        raise ConfigError(f"unknown device '{name}'; {suggest(kind, ['auto', *present])}")
+    if not present[kind] or (kind == "cuda" and int(index or 0) >= torch.cuda.device_count()):
+        raise ConfigError(f"device must be one of this machine, got '{name}', which is not here; use device=auto")
+    return name

@@ -3,6 +3,7 @@
 The only user of hydra and omegaconf. They are imported inside the functions, so that `ferlab --help` is instant.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,9 +50,9 @@ def compose(command: str, overrides: Sequence[str]) -> "DictConfig":
     chosen = _check_groups(command, overrides)
     try:
         with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-            known = list(_keys(hydra_compose(command, [f"{k}={v}" for k, v in chosen])))
-            _check_keys(command, overrides, known)
-            return hydra_compose(command, list(overrides))
+            default = hydra_compose(command, [f"{k}={v}" for k, v in chosen])
+            _check_keys(command, overrides, list(_keys(default)))
+            return hydra_compose(command, [_as_text(override, default) for override in overrides])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"cannot compose the config: {' '.join(str(error).split())}; check the overrides") from error
 
@@ -77,6 +78,27 @@ def _check_keys(command: str, overrides: Sequence[str], known: list[str]) -> Non
         key = override.partition("=")[0]
         if key.lstrip("+~") == key and key not in taken:
             raise ConfigError(f"unknown key '{key}' for ferlab {command}; {suggest(key, taken)}")
+
+
+def _as_text(override: str, default: "DictConfig") -> str:
+    """The override, its value quoted if the key takes text and hydra's grammar cannot read it, as for `faces/ä(1).png`.
+
+    Keys that hold numbers, lists or mappings are left alone: there a value that does not parse is a mistake.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    key, _, value = override.partition("=")
+    if key.lstrip("+~") != key or not isinstance(OmegaConf.select(default, key), str | None):
+        return override
+    try:
+        if not OverridesParser.create().parse_override(override).is_sweep_override():
+            return override
+    except HydraException:
+        pass
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
+    return f"{key}='{escaped}'"
 
 
 def _keys(node: Any, prefix: str = "") -> Iterator[str]:

@@ -1,0 +1,176 @@
+"""Figures for reports and trackers. Each function returns a matplotlib Figure and touches no global state."""
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from ferlab.evaluate.calibration import Reliability
+from ferlab.labels import COLOURS
+from ferlab.metrics import Classification
+
+P = ParamSpec("P")
+INK, GREY, LINE, RIGHT, WRONG = "#1c2733", "#667380", "#dfe4e8", "#2a6f97", "#d1603d"
+STYLE: Any = {  # Any, for matplotlib types the keys as one literal of all their names
+    "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.titlepad": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#aab4bd",
+    "axes.labelcolor": GREY, "text.color": INK, "xtick.color": GREY, "ytick.color": GREY, "axes.grid": True,
+    "axes.axisbelow": True, "grid.color": LINE, "grid.linewidth": 0.8, "lines.linewidth": 1.8,
+    "legend.frameon": False, "svg.hashsalt": "ferlab", "xtick.major.size": 0, "ytick.major.size": 0,
+}  # fmt: skip
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw under the style of this module, and leave matplotlib's settings as they were."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@styled
+def confusion_matrix(counts: npt.NDArray[Any], names: Sequence[str], normalised: bool = False) -> Figure:
+    """True classes in rows, predicted ones in columns.
+
+    Args:
+        counts: (k, k) faces.
+        names: k label names.
+        normalised: show each row as percentages of its faces instead of as counts; colours always show these shares.
+    """
+    k = len(names)
+    support = counts.sum(1, keepdims=True)
+    shares = counts / np.maximum(support, 1)
+    figure = Figure(figsize=(0.62 * k + 1.9, 0.56 * k + 1.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(k), names, rotation=40, ha="right", rotation_mode="anchor", color=INK)
+    axes.set_yticks(range(k), names, color=INK)
+    axes.set(xlabel="predicted", ylabel="true", title="Share of the true class, %" if normalised else "Faces")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    for i, j in np.ndindex(k, k):
+        text = f"{100 * shares[i, j]:.1f}" if normalised else f"{counts[i, j]:d}"
+        if normalised and not support[i]:
+            text = "–"
+        dark = "white" if shares[i, j] > 0.55 else (INK if counts[i, j] else "#9aa5af")
+        axes.text(j, i, text, ha="center", va="center", color=dark, weight="bold" if i == j else "normal")
+    return figure
+
+
+@styled
+def recall_bars(result: Classification) -> Figure:
+    """Recall of every class that occurs, with its number of faces, and their mean as a dashed line."""
+    occurs = np.flatnonzero(result.support > 0)
+    order = occurs[np.argsort(result.recall[occurs], kind="stable")]
+    figure = Figure(figsize=(6.2, 0.36 * len(order) + 1.3), layout="constrained")
+    axes = figure.add_subplot()
+    names = [result.names[i] for i in order]
+    axes.barh(names, result.recall[order], color=[COLOURS.get(name, GREY) for name in names], height=0.68)
+    axes.axvline(result.scores["mean_recall"], color=INK, linestyle="--", linewidth=1.2)
+    for place, i in enumerate(order):
+        label = f"{100 * result.recall[i]:.1f} % of {result.support[i]:,}"
+        axes.annotate(label, (result.recall[i], place), (5, 0), textcoords="offset points", va="center", fontsize=9,
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85})  # fmt: skip
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.grid(False, axis="y")
+    axes.set(xlim=(0, 1.2), xticks=np.linspace(0, 1, 6), title="Recall by class (dashed: mean)")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    return figure
+
+
+@styled
+def reliability_diagram(curves: Mapping[str, Reliability]) -> Figure:
+    """Accuracy against confidence, one curve an entry; a point's area is its share of the faces."""
+    figure = Figure(figsize=(5, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, label="perfect")
+    for (name, curve), colour in zip(curves.items(), (WRONG, RIGHT, "#6a994e"), strict=False):
+        full = curve.count > 0
+        x, y = curve.confidence[full], curve.accuracy[full]
+        axes.plot(x, y, color=colour, label=f"{name}: ECE {100 * curve.ece:.1f} %")
+        axes.scatter(x, y, s=8 + 240 * curve.count[full] / curve.count.sum(), color=colour, zorder=3, clip_on=False)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", title="Reliability")
+    _percent(axes)
+    axes.legend(loc="upper left")
+    return figure
+
+
+@styled
+def confidence_histogram(confidence: npt.NDArray[np.floating[Any]], correct: npt.NDArray[np.bool_]) -> Figure:
+    """How many faces were answered with which confidence, correct and wrong ones stacked.
+
+    Args:
+        confidence: (n,) probability of the predicted class.
+        correct: (n,) bool.
+    """
+    figure = Figure(figsize=(5, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.hist(
+        [confidence[correct], confidence[~correct]], bins=np.linspace(0, 1, 21).tolist(), stacked=True,
+        color=[RIGHT, WRONG], label=[f"correct ({correct.sum():,})", f"wrong ({(~correct).sum():,})"], rwidth=0.9,
+    )  # fmt: skip
+    axes.set(xlim=(0, 1), xlabel="confidence", ylabel="faces", title="Confidence")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(False, axis="x")
+    axes.legend(loc="upper left")
+    return figure
+
+
+def _percent(axes: Axes) -> None:
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+# What `curves` draws: a panel's title, and its lines as key -> (name, colour).
+PANELS: dict[str, dict[str, tuple[str, str]]] = {
+    "Loss": {"train/loss": ("training", RIGHT), "validation/nll": ("validation NLL", WRONG)},
+    "Accuracy": {"train/accuracy": ("training", RIGHT), "validation/accuracy": ("validation", WRONG)},
+    "Macro F1": {"train/macro_f1": ("training", RIGHT), "validation/macro_f1": ("validation", WRONG)},
+    "Learning rate": {"train/lr": ("learning rate", GREY)},
+}
+
+
+@styled
+def curves(rows: Sequence[Mapping[str, float]]) -> Figure:
+    """A run's training: loss, accuracy, macro F1 and learning rate over epochs; a dot marks the best validation epoch.
+
+    Args:
+        rows: one mapping an epoch with the key "epoch" and any of PANELS' keys; a panel without a value is left out.
+    """
+    filled = {title: lines for title, lines in PANELS.items() if any(key in row for row in rows for key in lines)}
+    figure = Figure(figsize=(10, 3 * ((len(filled) + 1) // 2)), layout="constrained")
+    for place, (title, lines) in enumerate(filled.items(), 1):
+        axes = figure.add_subplot((len(filled) + 1) // 2, 2, place)
+        for key, (name, colour) in lines.items():
+            points = [(row["epoch"], row[key]) for row in rows if key in row]
+            if points:
+                x, y = zip(*points, strict=True)
+                axes.plot(x, y, color=colour, label=name, marker="." if len(x) < 3 else None)
+                if key.startswith("validation/"):
+                    best = int(np.argmin(y) if key.endswith("nll") else np.argmax(y))
+                    axes.plot(x[best], y[best], "o", color=colour, label=f"best: {y[best]:.4g} in epoch {x[best]:g}")
+        axes.set(title=title, xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if title != "Learning rate":
+            axes.legend()
+    return figure
+
+
+def data_uri(figure: Figure) -> str:
+    """The figure as an SVG in a `data:` address, for a page that needs no other file."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()

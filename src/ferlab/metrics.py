@@ -1,0 +1,124 @@
+"""Classification metrics in numpy, all from one confusion matrix: fast enough for every epoch, the same in reports.
+
+A class without a single face has no recall and no F1: it is left out of every average over classes, as in
+`sklearn.metrics.f1_score(labels=<classes that occur>)`. A face that is taken for such a class still counts as a miss
+of its own class. A class that occurs and is never predicted has F1 0 and no precision.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.integer[Any]]
+FLOOR = 1e-12  # a probability of zero would make the log-likelihood infinite, which JSON and averages cannot hold
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a classifier did on labelled faces.
+
+    Attributes:
+        names: k label names, the order of every array here.
+        scores: accuracy, macro_f1, weighted_f1, mean_recall (balanced accuracy), top2 and nll (nats a face).
+        confusion: (k, k) int64 counts; rows are the true class, columns the predicted one.
+        precision, recall, f1: (k,) float64; NaN where undefined (see the module).
+    """
+
+    names: tuple[str, ...]
+    scores: dict[str, float]
+    confusion: npt.NDArray[np.int64]
+    precision: npt.NDArray[np.float64]
+    recall: npt.NDArray[np.float64]
+    f1: npt.NDArray[np.float64]
+
+    @property
+    def support(self) -> npt.NDArray[np.int64]:
+        """Faces of each class, (k,)."""
+        result: npt.NDArray[np.int64] = self.confusion.sum(1)
+        return result
+
+
+def classification(probabilities: Floats, labels: Ints, names: Sequence[str]) -> Classification:
+    """Every metric of a report.
+
+    Args:
+        probabilities: (n, k), rows summing to 1.
+        labels: (n,) class ids, 0 to k - 1.
+        names: k label names.
+
+    Raises:
+        ValueError: no faces, shapes that do not fit, an id that no column has, or a probability that is not finite.
+    """
+    _check(probabilities, labels, len(names))
+    counts = confusion_counts(labels, probabilities.argmax(1), len(names))
+    hits, support, predicted = _margins(counts)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: undefined
+        precision, recall = hits / predicted, hits / support
+        f1 = np.where(support > 0, 2 * hits / (support + predicted), np.nan)
+    scores = {name: float(value) for name, value in summary(counts).items()} | _likelihood(probabilities, labels)
+    return Classification(tuple(names), scores, counts, precision, recall, f1)
+
+
+def epoch_metrics(probabilities: Floats, labels: Ints) -> dict[str, float]:
+    """The numbers that a training loop logs: accuracy, macro_f1, mean_recall, top2 and nll.
+
+    Args, raises: as `classification`.
+    """
+    _check(probabilities, labels, probabilities.shape[1])
+    scores = summary(confusion_counts(labels, probabilities.argmax(1), probabilities.shape[1]))
+    return {name: float(scores[name]) for name in ("accuracy", "macro_f1", "mean_recall")} | _likelihood(
+        probabilities, labels
+    )
+
+
+def confusion_counts(labels: Ints, predicted: Ints, classes: int) -> npt.NDArray[np.int64]:
+    """(k, k) int64: how many faces of the row's class were taken for the column's."""
+    cells = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes * classes)
+    return cells.reshape(classes, classes)
+
+
+def summary(confusion: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float64]]:
+    """Scores that a confusion matrix determines, for one matrix (k, k) or a stack of them (..., k, k).
+
+    Returns:
+        accuracy, macro_f1, weighted_f1 and mean_recall, each of shape (...).
+    """
+    hits, support, predicted = _margins(confusion)
+    total = support.sum(-1)
+    occurring = (support > 0).sum(-1)
+    recall = hits / np.maximum(support, 1)  # 0 for a class that does not occur, which so adds nothing to the sums
+    f1 = np.where(support > 0, 2 * hits / np.maximum(support + predicted, 1), 0)
+    return {
+        "accuracy": hits.sum(-1) / total,
+        "macro_f1": f1.sum(-1) / occurring,
+        "weighted_f1": (f1 * support).sum(-1) / total,
+        "mean_recall": recall.sum(-1) / occurring,
+    }
+
+
+def _margins(confusion: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], ...]:
+    """Hits, faces and predictions of each class, (..., k) float64."""
+    counts = confusion.astype(np.float64)
+    return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)
+
+
+def _likelihood(probabilities: Floats, labels: Ints) -> dict[str, float]:
+    """Share of faces whose label is among the two likeliest, and the mean negative log-likelihood."""
+    own = probabilities[np.arange(len(labels)), labels][:, None]
+    earlier = np.arange(probabilities.shape[1]) < labels[:, None]  # ties go to the first, as argmax has it
+    rank = (probabilities > own).sum(1) + ((probabilities == own) & earlier).sum(1)
+    nll = -np.log(np.maximum(own.astype(np.float64), FLOOR)).mean()
+    return {"top2": float((rank < 2).mean()), "nll": float(nll)}
+
+
+def _check(probabilities: Floats, labels: Ints, classes: int) -> None:
+    if probabilities.shape != (len(labels), classes) or not len(labels):
+        raise ValueError(f"probabilities must be ({len(labels)}, {classes}) for some faces, got {probabilities.shape}")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels must be 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
+    if not np.isfinite(probabilities).all():
+        raise ValueError("probabilities must be finite, got NaN or infinity")

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ferlab.data.source import FileImages, Source, Split
+from ferlab.evaluate.baselines import baselines
+
+
+def split(name, ids):
+    return Split(name, FileImages([Path("unread")] * len(ids)), np.array(ids, dtype=np.int64))
+
+
+def source(**splits):
+    return Source("drawn", ("anger", "happiness"), splits, "a protocol", "none")
+
+
+def test_majority_is_the_training_splits_and_may_be_rare_in_the_evaluated_one():
+    validation = split("validation", [1, 0, 0, 0])
+    scores, whose = baselines(source(train=split("train", [1, 1, 0]), validation=validation), validation, 0)
+    assert scores["majority"]["accuracy"] == 0.25  # happiness for all
+    assert scores["majority"]["mean_recall"] == 0.5
+    assert scores["majority"]["macro_f1"] == pytest.approx((0 + 2 * 1 / (1 + 4)) / 2)
+    assert whose == "class frequencies of the training split; the commonest class is happiness"
+
+
+def test_without_a_training_split_it_says_so():
+    validation = split("validation", [1, 0, 0, 0])
+    scores, whose = baselines(source(validation=validation), validation, 0)
+    assert scores["majority"]["accuracy"] == 0.75
+    assert "the evaluated split, for want of a training split" in whose
+    assert whose.endswith("anger")
+
+
+def test_random_guesses_by_frequency():
+    validation = split("validation", [0] * 300 + [1] * 700)
+    known = source(train=split("train", [0] * 1 + [1] * 4), validation=validation)
+    scores, _ = baselines(known, validation, 0)
+    assert scores["random"]["accuracy"] == pytest.approx(0.3 * 0.2 + 0.7 * 0.8, abs=0.005)
+    assert scores["random"]["mean_recall"] == pytest.approx(0.5, abs=0.005)
+    assert baselines(known, validation, 0) == baselines(known, validation, 0)
+    assert baselines(known, validation, 1) != baselines(known, validation, 0)
+
+
+def test_faces_without_a_label_do_not_count():
+    validation = split("validation", [-1, -1, 0, 1])
+    scores, _ = baselines(source(validation=validation), validation, 0)
+    assert scores["majority"]["accuracy"] == 0.5

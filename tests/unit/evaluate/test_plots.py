@@ -1,0 +1,64 @@
+import base64
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from ferlab.evaluate import plots
+from ferlab.evaluate.calibration import reliability
+from ferlab.metrics import classification
+
+COUNTS = np.array([[8, 2, 0], [1, 3, 0], [0, 0, 0]])
+NAMES = ("anger", "fear", "contempt")
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_confusion_matrix_shows_counts_or_shares_of_each_row():
+    axes = plots.confusion_matrix(COUNTS, NAMES).axes[0]
+    assert texts(axes) == ["8", "2", "0", "1", "3", "0", "0", "0", "0"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == list(NAMES)
+    shares = plots.confusion_matrix(COUNTS, NAMES, normalised=True).axes[0]
+    assert texts(shares) == ["80.0", "20.0", "0.0", "25.0", "75.0", "0.0", "–", "–", "–"]
+
+
+def test_recall_bars_leave_out_a_class_without_faces():
+    probabilities = np.eye(3)[[0, 0, 1, 0]] * 0.9 + 0.05
+    axes = plots.recall_bars(classification(probabilities, np.array([0, 0, 1, 1]), NAMES)).axes[0]
+    assert texts(axes) == ["50.0 % of 2", "100.0 % of 2"]
+
+
+def test_reliability_legend_states_each_error():
+    curve = reliability(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 1, 1]))
+    axes = plots.reliability_diagram({"before": curve}).axes[0]
+    assert "before: ECE 25.0 %" in [t.get_text() for t in axes.get_legend().get_texts()]
+
+
+def test_confidence_histogram_counts_right_and_wrong():
+    axes = plots.confidence_histogram(np.array([0.9, 0.8, 0.3]), np.array([True, True, False])).axes[0]
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["correct (2)", "wrong (1)"]
+
+
+@pytest.mark.parametrize("epochs", [1, 5])
+def test_curves_draw_what_the_rows_have(epochs):
+    rows = [{"epoch": i, "train/loss": 1 / i, "validation/accuracy": 0.1 * (i % 4)} for i in range(1, epochs + 1)]
+    figure = plots.curves(rows)
+    by_title = {axes.get_title("left"): axes for axes in figure.axes}
+    assert set(by_title) == {"Loss", "Accuracy"}  # there is no F1 and no learning rate in the rows
+    np.testing.assert_allclose(by_title["Loss"].lines[0].get_ydata(), [row["train/loss"] for row in rows])
+    legend = [t.get_text() for t in by_title["Accuracy"].get_legend().get_texts()]
+    assert f"best: {0.3 if epochs == 5 else 0.1:.4g} in epoch {3 if epochs == 5 else 1}" in legend
+
+
+def test_settings_of_matplotlib_stay_as_they_were():
+    before = dict(mpl.rcParams)
+    plots.data_uri(plots.confusion_matrix(COUNTS, NAMES))
+    assert dict(mpl.rcParams) == before
+
+
+def test_data_uri_is_the_same_svg_each_time():
+    first, second = (plots.data_uri(plots.confusion_matrix(COUNTS, NAMES)) for _ in range(2))
+    assert first == second
+    assert base64.b64decode(first.split(",")[1]).lstrip().startswith(b"<?xml")

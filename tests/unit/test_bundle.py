@@ -1,0 +1,233 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import ferlab
+from ferlab.bundle import Bundle, load_bundle, pick_device, save_bundle, softmax
+from ferlab.errors import BundleError, ConfigError
+from ferlab.faces import FaceCrop
+from ferlab.models import build
+from ferlab.spec import ModelSpec
+
+LABELS = ("anger", "happiness", "neutral")
+MODEL = {"name": "custom_cnn", "options": {"widths": [4, 8], "hidden": 8, "dropout": 0.1}}
+RNG = np.random.default_rng(0)
+FACE = RNG.integers(0, 256, (30, 20, 3), dtype=np.uint8)
+
+
+def made(spec=None, model=MODEL, seed=0):
+    torch.manual_seed(seed)
+    spec = spec or ModelSpec(LABELS, size=16, temperature=1.7, face=FaceCrop(0.1))
+    net = build(spec, model["name"], model["options"]).eval()
+    for buffer_name, buffer in net.named_buffers():
+        if "running" in buffer_name:
+            buffer.add_(0.1)  # statistics too have to survive
+    return Bundle(spec, model, net, {"dataset": "drawn", "digest": "0123"})
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    result = made()
+    save_bundle(result, tmp_path / "run" / "bundle", {"accuracy": 0.5}, "a card")
+    return result
+
+
+@pytest.fixture
+def folder(bundle, tmp_path):
+    return tmp_path / "run" / "bundle"
+
+
+def edit(folder, change):
+    document = json.loads((folder / "spec.json").read_text())
+    change(document)
+    (folder / "spec.json").write_text(json.dumps(document))
+
+
+def test_round_trip_is_bit_equal(bundle, folder):
+    loaded = load_bundle(folder)
+    assert loaded.spec == bundle.spec
+    assert loaded.model == bundle.model
+    assert loaded.provenance == bundle.provenance
+    assert loaded.path == folder
+    assert not loaded.net.training
+    images = RNG.integers(0, 256, (5, 1, 16, 16), dtype=np.uint8)
+    np.testing.assert_array_equal(loaded.logits(images)["expression"], bundle.logits(images)["expression"])
+    weights = bundle.net.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in loaded.net.state_dict().items())
+
+
+def test_a_bundle_holds_four_files_and_loads_from_its_run_too(folder):
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"spec.json", "weights.safetensors", "metrics.json", "README.md"}
+    assert (folder / "README.md").read_text() == "a card"
+    assert ferlab.load_bundle(folder.parent).path == folder
+
+
+def test_saving_again_replaces_the_whole_folder(folder):
+    (folder / "stale.txt").write_text("left from before")
+    save_bundle(made(seed=1), folder, {}, "second card")
+    assert not (folder / "stale.txt").exists()
+    assert (folder / "README.md").read_text() == "second card"
+    assert [p.name for p in folder.parent.iterdir()] == ["bundle"]
+
+
+def test_a_failed_save_leaves_the_old_bundle(folder):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        save_bundle(made(seed=1), folder, {"accuracy": float("nan")}, "second card")
+    assert (folder / "README.md").read_text() == "a card"
+    assert [p.name for p in folder.parent.iterdir()] == ["bundle"]
+
+
+def test_predict_divides_by_the_temperature_and_sorts(bundle):
+    logits = bundle.logits(bundle.spec.prepare(FACE)[None])["expression"][0].astype(float)
+    shares = np.exp(logits / 1.7) / np.exp(logits / 1.7).sum()
+    answer = bundle.predict(FACE)
+    assert list(answer.expression.values()) == pytest.approx(sorted(shares, reverse=True))
+    assert answer.expression[LABELS[int(shares.argmax())]] == pytest.approx(shares.max())
+    assert answer.valence is None
+
+
+def test_predict_with_an_affect_head_only():
+    answer = made(ModelSpec((), affect=True, size=16)).predict(FACE)
+    assert answer.expression == {}
+    assert -1 <= answer.valence <= 1
+    assert -1 <= answer.arousal <= 1
+
+
+def test_softmax_of_large_logits_is_finite():
+    np.testing.assert_allclose(softmax(np.array([[1e4, 1e4, -1e4]])), [[0.5, 0.5, 0]])
+
+
+def rename_labels(document):
+    document["spec"]["expression"] = ["happiness", "anger", "neutral"]
+
+
+FAULTS = {
+    "edited label order": (rename_labels, "digest must be .* it was edited"),
+    "edited temperature": (lambda d: d["spec"].update(temperature=1.0), "it was edited"),
+    "unknown model": (lambda d: d["model"].update(name="custom_cmn"), "did you mean 'custom_cnn'"),
+    "unknown option": (lambda d: d["model"]["options"].update(wdths=[4]), "wdths"),
+    "unknown field": (lambda d: d["spec"].update(sizes=16), "did you mean 'size'"),
+    "a label that is none": (lambda d: d["spec"].update(expression=["anger", "hapiness"]), "did you mean 'happiness'"),
+    "ill-typed size": (lambda d: d["spec"].update(size="16"), "well typed"),
+    "no model": (lambda d: d.pop("model"), "no 'model'"),
+    "negative width": (lambda d: d["model"]["options"].update(hidden=-1), "does not describe a model"),
+    "other shapes": (lambda d: d["model"]["options"].update(hidden=9), "size mismatch"),
+    "other depth": (lambda d: d["model"]["options"].update(widths=[4]), "does not hold this model's weights"),
+    "an option that shapes do not show": (lambda d: d["model"]["options"].update(dropout=0.2), "copy the whole bundle"),
+    "format from the future": (lambda d: d.update(format=2), "format 1, got 2; use the ferlab that wrote it"),
+    "foreign JSON": (lambda d: d.clear(), "format 1, got None"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_spec_is_refused_in_one_line(folder, fault):
+    change, said = FAULTS[fault]
+    edit(folder, change)
+    with pytest.raises(BundleError, match=said) as caught:
+        load_bundle(folder)
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_bit_of_the_specification_counts(folder, bundle):
+    original = (folder / "spec.json").read_bytes()
+    start, end = original.index(b'"spec"'), original.index(b'"provenance"')
+    for place in range(start, end):
+        flipped = bytearray(original)
+        flipped[place] ^= 1 << (place % 7)
+        (folder / "spec.json").write_bytes(flipped)
+        try:
+            loaded = load_bundle(folder)
+        except BundleError:
+            continue
+        changed = f"byte {place} changed the model unnoticed"
+        assert loaded.spec == bundle.spec, changed
+        assert loaded.model == bundle.model, changed
+
+
+@pytest.mark.parametrize("content", [b"[1, 2]", b"{", b"\xff\xfe\x00", b"", b"null"])
+def test_spec_that_is_no_bundle_is_refused(folder, content):
+    (folder / "spec.json").write_bytes(content)
+    with pytest.raises(BundleError, match=r"spec\.json must"):
+        load_bundle(folder)
+
+
+def test_missing_files_are_named(folder, tmp_path):
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(BundleError, match=r"must hold weights\.safetensors, got none"):
+        load_bundle(folder)
+    with pytest.raises(BundleError, match="nowhere; give a run's or bundle's folder"):
+        load_bundle(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100, -1])
+def test_truncated_weights_are_refused(folder, keep):
+    content = (folder / "weights.safetensors").read_bytes()
+    (folder / "weights.safetensors").write_bytes(content[:keep])
+    with pytest.raises(BundleError, match="copy the bundle again"):
+        load_bundle(folder)
+
+
+class Bomb:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return (open, (str(self.mark), "w"))
+
+
+@pytest.mark.parametrize("write", [pickle.dump, torch.save], ids=["pickle", "torch"])
+def test_a_pickle_in_place_of_weights_runs_nothing(folder, tmp_path, write):
+    mark = tmp_path / "executed"
+    with open(folder / "weights.safetensors", "wb") as file:
+        write(Bomb(mark), file)
+    with pytest.raises(BundleError, match="does not hold this model's weights"):
+        load_bundle(folder)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(folder, bundle, value):
+    with torch.no_grad():
+        bundle.net.heads["expression"].bias[1] = value
+    save_bundle(bundle, folder, {}, "")
+    with pytest.raises(BundleError, match=r"finite, got NaN or infinity in heads\.expression\.bias"):
+        load_bundle(folder)
+
+
+def test_weights_of_another_label_order_are_refused_though_they_fit(folder, tmp_path):
+    other = made(ModelSpec(LABELS[::-1], size=16, temperature=1.7, face=FaceCrop(0.1)))
+    save_bundle(other, tmp_path / "other", {}, "")
+    (tmp_path / "other" / "weights.safetensors").replace(folder / "weights.safetensors")
+    with pytest.raises(BundleError, match=f"digest .*, got {other.spec.digest}; copy the whole bundle"):
+        load_bundle(folder)
+
+
+def test_weights_without_a_digest_are_refused(folder):
+    file = folder / "weights.safetensors"
+    save_file(load_file(file), file)
+    with pytest.raises(BundleError, match="as spec.json is, got None"):
+        load_bundle(folder)
+
+
+def test_auto_picks_the_first_device_that_is_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert pick_device("auto") == "cuda"
+    assert pick_device("cuda:1") == "cuda:1"
+    with pytest.raises(ConfigError, match="'cuda:2', which is not here"):
+        pick_device("cuda:2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto") == "cpu"
+    with pytest.raises(ConfigError, match="device=auto"):
+        pick_device("cuda")
+    with pytest.raises(ConfigError, match="did you mean 'cuda'"):
+        pick_device("cuds")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("auto") == "mps"
