@@ -134,13 +134,14 @@ class Pen:
 
     def __init__(self, canvas: Any, looks: Looks) -> None:
         self.canvas = canvas
-        self.looks = looks
         half = len(canvas) / 2
         self.unit = looks.scale * half  # pixels a head unit
         c, s = np.cos(looks.roll) * self.unit, np.sin(looks.roll) * self.unit
-        self.rotation = np.array([(c, s), (-s, c)]) * (1 << SHIFT)
+        self.flat = np.array([(c, s), (-s, c)]) * (1 << SHIFT)
         self.origin = (half + np.array(looks.shift) * half - 0.5) * (1 << SHIFT)
-        self.turn = np.sin(looks.yaw), np.cos(looks.yaw), np.sin(looks.pitch), np.cos(looks.pitch)
+        self.turned = np.diag((np.cos(looks.yaw), np.cos(looks.pitch))) @ self.flat
+        self.towards = np.array([(np.sin(looks.yaw), np.sin(looks.pitch))]) @ self.flat * looks.head_width
+        self.bulge = np.array([(looks.head_width**-2,), (0.64,)])  # the front of the head is an ellipsoid
 
     def fill(self, points: Points, colour: Colour, flat: bool = False) -> None:
         """Fill the polygon `points`, (m, 2); `flat` for the outline of the head, which turning leaves alone."""
@@ -152,14 +153,13 @@ class Pen:
         cv2.polylines(self.canvas, [self._place(points, False)], closed, colour, pixels, cv2.LINE_AA, SHIFT)
 
     def _place(self, points: Points, flat: bool) -> npt.NDArray[np.int32]:
-        """Turn the head, as if its front were an ellipsoid, then roll, scale and shift: cv2's fixed-point pixels."""
-        if not flat:
-            sin_yaw, cos_yaw, sin_pitch, cos_pitch = self.turn
-            x, y = points[:, 0], points[:, 1]
-            depth = np.sqrt(np.maximum(1 - (x / self.looks.head_width) ** 2 - (0.8 * y) ** 2, 0.0))
-            depth *= self.looks.head_width
-            points = np.stack([x * cos_yaw + depth * sin_yaw, y * cos_pitch + depth * sin_pitch], 1)
-        pixels: npt.NDArray[np.int32] = np.rint(points @ self.rotation + self.origin).astype(np.int32)
+        """Turn the head, unless `flat`, then roll, scale and shift it: cv2's fixed-point pixels, (m, 2)."""
+        if flat:
+            placed = points @ self.flat
+        else:
+            depth = np.sqrt(np.maximum(1 - points**2 @ self.bulge, 0.0))
+            placed = points @ self.turned + depth * self.towards
+        pixels: npt.NDArray[np.int32] = np.rint(placed + self.origin).astype(np.int32)
         return pixels
 
 
