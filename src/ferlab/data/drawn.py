@@ -75,6 +75,7 @@ class Looks:
         skin, hair, iris, shirt, background: RGB, 0-255.
         head_width: half the head's width, in head units.
         jaw: how much it narrows, 0 to 1.
+        clutter: discs behind the head: x, y, radius, and how light, each.
         hairline: y of the fringe, in head units; above -1 is bald.
         long_hair: whether it falls beside the face.
         glasses: whether there are any.
@@ -93,6 +94,7 @@ class Looks:
     iris: Colour
     shirt: Colour
     background: Colour
+    clutter: tuple[tuple[float, float, float, float], ...] = ()
     head_width: float = 0.74
     jaw: float = 0.3
     hairline: float = -0.6
@@ -116,6 +118,8 @@ def draw(expression: Expression, looks: Looks, size: int, rng: np.random.Generat
     canvas: Any = np.empty((side, side, 3), np.uint8)
     canvas[:] = np.array(looks.background, np.uint8)
     pen = Pen(canvas, looks)
+    for x, y, radius, lightness in looks.clutter:
+        pen.fill(CIRCLE * radius + (x, y), shade(looks.background, lightness), flat=True)
     _head(pen, looks)
     for middle in (-0.33, 0.33):
         _eye(pen, middle, expression, looks)

@@ -131,7 +131,7 @@ def sample_expression(label: str, rng: np.random.Generator) -> Expression:
 def sample_looks(rng: np.random.Generator) -> Looks:
     """A person, a pose and a light."""
     normal = rng.standard_normal(8).clip(-2.5, 2.5).tolist()
-    u = rng.random(21).tolist()
+    u = rng.random(33).tolist()
     tint = rng.uniform(0.94, 1.06, 3).tolist()
     skin = SKINS[int(u[0] * len(SKINS))]
     hair = HAIRS[int(u[1] * len(HAIRS))]
@@ -141,6 +141,9 @@ def sample_looks(rng: np.random.Generator) -> Looks:
         iris=IRISES[int(u[2] * len(IRISES))],
         shirt=(30 + 200 * u[3], 30 + 200 * u[4], 30 + 200 * u[5]),
         background=(30 + 150 * u[20] + 50 * u[6], 30 + 150 * u[20] + 50 * u[7], 30 + 150 * u[20] + 50 * u[8]),
+        clutter=tuple(
+            (3 * a - 1.5, 3 * b - 1.5, 0.3 + c, 0.3 + 1.4 * d) for a, b, c, d in (u[21:25], u[25:29], u[29:33])
+        ),
         head_width=0.68 + 0.12 * u[9],
         jaw=0.15 + 0.45 * u[10],
         hairline=-1.5 if u[11] < 0.1 else -0.8 + 0.22 * u[12],
