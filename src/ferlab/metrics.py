@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
+EPOCH_METRICS = ("accuracy", "macro_f1", "mean_recall", "top2", "nll")  # all grow with quality but nll
 FLOOR = 1e-12  # a probability of zero would make the log-likelihood infinite, which JSON and averages cannot hold
 
 

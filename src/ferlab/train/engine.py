@@ -1,5 +1,6 @@
 """Devices, precision, processes and determinism, by Lightning Fabric."""
 
+import logging
 import os
 from dataclasses import dataclass
 
@@ -45,6 +46,7 @@ def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:
     Raises:
         ConfigError: a device or precision that does not exist, or that this machine lacks.
     """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the command says device and precision itself
     device = _device(options.device)
     if options.precision not in PRECISIONS:
         raise ConfigError(f"unknown precision '{options.precision}'; {suggest(options.precision, PRECISIONS)}")

@@ -1,7 +1,5 @@
 """Code that MLflow stores with a bundle and runs to serve it: `mlflow models serve`."""
 
-from typing import Any
-
 import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
@@ -12,11 +10,13 @@ from ferlab.bundle import load_bundle, softmax
 class ServedBundle(PythonModel):
     """(n, c, s, s) uint8 prepared faces -> (n, k) probabilities in the order of the spec's labels."""
 
-    def load_context(self, context: Any) -> None:
+    # No type hints here: MLflow would take them for the schema of the data.
+
+    def load_context(self, context):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
         """Load the bundle that lies among the model's artifacts."""
         self.bundle = load_bundle(context.artifacts["bundle"])
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
         """Answer a batch; see the class."""
         logits = self.bundle.logits(np.asarray(model_input, np.uint8))["expression"]
         return softmax(logits / self.bundle.spec.temperature)

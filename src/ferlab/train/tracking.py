@@ -10,8 +10,13 @@ from typing import Any
 from ferlab.errors import ConfigError, suggest
 
 TRACKERS = ("mlflow", "none")
-# A server that does not answer costs seconds, not the minutes that MLflow waits by default.
-TIMEOUTS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+# Set unless the user did. A server that does not answer costs seconds, not the minutes that MLflow waits by default.
+SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 
 
 @dataclass
@@ -56,21 +61,29 @@ class Tracker:
         self._client: Any = None
         self._pending: list[Mapping[str, float]] = []
 
-    def start(self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None) -> None:
-        """Open a run, or the one called `run_id` again."""
+    def start(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        tags: Mapping[str, str],
+        run_id: str | None,
+        earlier: Sequence[Mapping[str, float]],
+    ) -> None:
+        """Open a run, or the one called `run_id` again; it gets those of the earlier epochs that it lacks."""
         if self.options.name == "none":
             return
-        for key, value in TIMEOUTS.items():
+        self._pending = list(earlier)
+        for key, value in SETTINGS.items():
             os.environ.setdefault(key, value)
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         self._guarded(lambda: self._open(name, parameters, tags, run_id))
+        self.log_epochs([])
 
     def _open(self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None) -> None:
         import mlflow
         from mlflow.entities import Param
 
-        for noisy in ("alembic", "mlflow.store.db.utils"):  # a first start prints every database migration
-            logging.getLogger(noisy).setLevel(logging.WARNING)
+        for noisy in ("alembic", "mlflow"):  # advice, and a line for every database migration
+            logging.getLogger(noisy).setLevel(logging.ERROR)
         uri = self.options.address
         if uri.startswith("sqlite:///"):
             Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)

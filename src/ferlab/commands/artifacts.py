@@ -1,0 +1,53 @@
+"""What a training run leaves: the bundle of its best epoch, and what MLflow gets at the end."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ferlab.bundle import Bundle, load_bundle, save_bundle, softmax
+from ferlab.commands.recipe import ModelConfig
+from ferlab.data.source import Source
+from ferlab.evaluate import plots
+from ferlab.evaluate.calibration import fit_temperature
+from ferlab.metrics import classification
+from ferlab.spec import ModelSpec
+from ferlab.train.card import model_card
+from ferlab.train.fit import Epoch, Fit
+from ferlab.train.folder import RunFolder
+from ferlab.train.tracking import Tracker
+
+
+def write_bundle(
+    run: Fit, epoch: Epoch, folder: RunFolder, record: Mapping[str, Any], spec: ModelSpec, model: ModelConfig
+) -> None:
+    """Write the bundle of this epoch over the one before, with the temperature that calibrates it on validation."""
+    calibrated = replace(spec, temperature=fit_temperature(epoch.logits, run.labels))
+    architecture = {"name": model.name, "options": model.options}
+    selected = f"best validation {run.monitor}, epoch {epoch.number} of at most {run.options.epochs}"
+    provenance = {k: v for k, v in record.items() if k not in ("mapping", "mlflow_run")} | {"selected": selected}
+    confusion = classification(softmax(epoch.logits), run.labels, spec.expression).confusion
+    metrics = {"split": "validation", "epoch": epoch.number} | epoch.metrics | {"confusion": confusion.tolist()}
+    card = model_card(folder.path.name, calibrated, architecture, provenance, epoch.metrics)
+    save_bundle(Bundle(calibrated, architecture, run.state.answering, provenance), folder.bundle, metrics, card)
+
+
+def log_artifacts(tracker: Tracker, folder: RunFolder, run: Fit, source: Source) -> None:
+    """Draw the curves and the best epoch's confusion matrix, and send them, the run's files and the bundle."""
+    if not run.state.fabric.is_global_zero:
+        return
+    bundle = load_bundle(folder.bundle)
+    metrics = json.loads((folder.bundle / "metrics.json").read_text(encoding="utf-8"))
+    pictures = {
+        "curves": plots.curves(folder.rows(run.state.position.epoch)),
+        "confusion": plots.confusion_matrix(np.array(metrics["confusion"]), bundle.spec.expression),
+    }
+    for name, figure in pictures.items():
+        figure.savefig(folder.path / f"{name}.png", dpi=120)
+    files = [folder.path / f"{name}.png" for name in pictures]
+    tracker.log_files([*files, folder.config, folder.record, folder.metrics])
+    faces = np.stack([bundle.spec.prepare(source.split("validation").read(i)) for i in range(2)])
+    answers = softmax(bundle.logits(faces)["expression"] / bundle.spec.temperature)
+    tracker.log_model(folder.bundle, faces, answers)

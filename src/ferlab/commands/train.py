@@ -1,0 +1,195 @@
+"""`ferlab train`: from a config to a run's folder with a bundle in it."""
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from ferlab import config
+from ferlab.commands.artifacts import log_artifacts, write_bundle
+from ferlab.commands.recipe import TrainConfig, build_fit, model_spec
+from ferlab.data.source import Source
+from ferlab.errors import ConfigError, suggest
+from ferlab.metrics import EPOCH_METRICS
+from ferlab.train.clock import Clock
+from ferlab.train.engine import launch
+from ferlab.train.fit import Epoch, Fit, fit
+from ferlab.train.folder import RunFolder, new_folder
+from ferlab.train.interrupt import listening
+from ferlab.train.progress import ProgressView
+from ferlab.train.provenance import command_line, environment, git_commit
+from ferlab.train.state import load_checkpoint, save_checkpoint
+from ferlab.train.tracking import Tracker, TrackerOptions
+
+if TYPE_CHECKING:
+    from ferlab.cli import Invocation
+
+
+def train(invocation: "Invocation") -> int:
+    """Train, keep the best epoch's bundle, track. 0 when done, 128 + the signal when stopped by one."""
+    options, resumed, earlier = read_config(invocation)
+    trainer = options.trainer
+    fabric = launch(trainer, unused_parameters=trainer.freeze_epochs > 0)
+    console = Console(quiet=not fabric.is_global_zero, highlight=False, soft_wrap=True)
+    source: Source = config.instantiate(options.data)
+    spec = model_spec(options.model, source)
+    folder = resumed or new_run(options, source, fabric)
+    record = describe(options, source, fabric) | {"spec_digest": spec.digest}
+    if earlier is not None:
+        compare(earlier.read_record(), record, console, resumed is not None)
+    announce(source, record, folder, console)
+    tracker = Tracker(options.tracker if fabric.is_global_zero else TrackerOptions("none"), console.print)
+    clock = Clock()
+    with listening() as stop, ProgressView(console, trainer.epochs, trainer.monitor) as view:
+        run = build_fit(options, source, spec, fabric, stop, view.step, clock)
+        if resumed:
+            run.state.restore(load_checkpoint(folder.checkpoint, fabric.device))
+        with clock("tracking"):
+            start_tracking(tracker, folder, record, options, run)
+        try:
+            for epoch in fit(run):
+                if epoch.complete:
+                    is_best = note_epoch(run, epoch, folder)
+                    if is_best and fabric.is_global_zero:
+                        write_bundle(run, epoch, folder, record, spec, options.model)
+                    view.epoch(epoch.metrics, is_best)
+                save_checkpoint(run.state, folder.checkpoint)
+                with clock("tracking"):
+                    tracker.log_epochs([epoch.metrics] if epoch.complete else [])
+                if stop.signal is not None or out_of_patience(run, trainer.patience):
+                    break
+        except BaseException:
+            tracker.finish("FAILED")
+            raise
+        if stop.signal is not None and run.state.position.epoch < trainer.epochs:
+            tracker.finish("KILLED")
+            say_stopped(run, folder, console)
+            return 128 + stop.signal
+        with clock("tracking"):
+            log_artifacts(tracker, folder, run, source)
+            tracker.finish("FINISHED")
+    summarise(run, folder, clock, console)
+    return 0
+
+
+def read_config(invocation: "Invocation") -> tuple[TrainConfig, RunFolder | None, RunFolder | None]:
+    """The checked config of a new, repeated or resumed run; the folder if it is resumed; and that of the run before."""
+    folder: RunFolder | None = None
+    earlier: RunFolder | None = None
+    if invocation.repeat:
+        earlier = RunFolder(Path(invocation.repeat))
+        composed = config.repeat(earlier.config, invocation.overrides)
+    else:
+        composed = config.compose("train", invocation.overrides)
+        if composed.resume is not None:
+            folder = earlier = RunFolder(Path(composed.resume))
+            others = [o for o in invocation.overrides if not o.startswith("resume=")]
+            if others:
+                raise ConfigError(
+                    f"a resumed run keeps its config, got {others[0]}; to change it: ferlab train --from {folder.path}"
+                )
+            composed = config.load(folder.config)
+    options = config.typed(composed, TrainConfig)
+    if options.trainer.monitor not in EPOCH_METRICS:
+        near = suggest(options.trainer.monitor, EPOCH_METRICS)
+        raise ConfigError(f"unknown trainer.monitor '{options.trainer.monitor}'; {near}")
+    return options, folder, earlier
+
+
+def new_run(options: TrainConfig, source: Source, fabric: Fabric) -> RunFolder:
+    """A new folder with the config in it, the same in every process."""
+    folder: RunFolder | None = None
+    if fabric.is_global_zero:
+        folder = new_folder(Path(options.outputs), options.name or f"{options.model.name}_{source.name}")
+        folder.config.write_text(config.to_yaml(asdict(options)), encoding="utf-8")
+    shared = fabric.broadcast(folder)
+    assert shared is not None
+    return shared
+
+
+def describe(options: TrainConfig, source: Source, fabric: Fabric) -> dict[str, Any]:
+    """The record of the run: what somebody needs to repeat it and to judge its numbers."""
+    return {
+        "command": command_line(),
+        "commit": git_commit(),
+        "environment": environment(fabric.device),
+        "dataset": source.name,
+        "protocol": source.protocol,
+        "licence": source.licence,
+        "counts": {name: len(split) for name, split in source.splits.items()},
+        "dropped": dict(source.dropped),
+        "data_digest": source.digest(),
+        "mapping": dict(source.mapping),
+        "seed": options.seed,
+        "precision": str(fabric._precision.precision),
+        "mlflow_run": None,
+    }
+
+
+def compare(before: dict[str, Any], record: dict[str, Any], console: Console, resumed: bool) -> None:
+    """Say where data, code or machine differ from those of the run before; a resumed run keeps its MLflow run."""
+    for key in ("data_digest", "spec_digest", "commit", "precision", "environment"):
+        if before[key] != record[key]:
+            console.print(f"note: {key} was {before[key]}, now {record[key]}: numbers may differ")
+    if resumed:
+        record |= {"command": before["command"], "mlflow_run": before["mlflow_run"]}
+
+
+def announce(source: Source, record: dict[str, Any], folder: RunFolder, console: Console) -> None:
+    """Print the data, what was left out of it, how its labels were mapped, and the machine."""
+    faces = ", ".join(f"{n:,} {name}" for name, n in record["counts"].items())
+    console.print(f"data    {source.protocol}: {faces}")
+    for reason, n in source.dropped.items():
+        console.print(f"        left out: {n:,} ({reason})")
+    console.print("labels  " + ", ".join(k if k == v else f"{k} → {v}" for k, v in source.mapping.items()))
+    console.print(f"machine {record['environment']['device']}, {record['precision']}")
+    console.print(f"run     {folder.path}")
+
+
+def start_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any], options: TrainConfig, run: Fit) -> None:
+    """Open the run in MLflow, or the one that it was before, and send epochs that it has not seen."""
+    if not run.state.fabric.is_global_zero:
+        return
+    earlier = folder.rewind(run.state.position.epoch)
+    tags = {"git_commit": record["commit"], "command": record["command"], "folder": str(folder.path.absolute())}
+    shown = {k: v for k, v in record.items() if k not in ("command", "commit", "mlflow_run", "mapping")}
+    tracker.start(folder.path.name, asdict(options) | {"run": shown}, tags, record["mlflow_run"], earlier)
+    record["mlflow_run"] = tracker.run_id or record["mlflow_run"]
+    folder.write_record(record)
+
+
+def note_epoch(run: Fit, epoch: Epoch, folder: RunFolder) -> bool:
+    """Write the epoch's metrics down; whether it is the best so far."""
+    value, best = epoch.metrics[f"validation/{run.monitor}"], run.state.best
+    is_best = best.epoch == 0 or (value < best.value if run.monitor == "nll" else value > best.value)
+    if is_best:
+        best.value, best.epoch = value, epoch.number
+    if run.state.fabric.is_global_zero:
+        folder.append(epoch.metrics)
+    return is_best
+
+
+def out_of_patience(run: Fit, patience: int) -> bool:
+    """Whether the best epoch lies `patience` epochs back."""
+    return bool(patience) and run.state.position.epoch - run.state.best.epoch >= patience
+
+
+def say_stopped(run: Fit, folder: RunFolder, console: Console) -> None:
+    """Where the run stands and how to go on."""
+    position = run.state.position
+    console.print(f"stopped after epoch {position.epoch} and {position.step} steps; all is saved. To go on:")
+    console.print(f"  ferlab train resume={shlex.quote(str(folder.path))}")
+
+
+def summarise(run: Fit, folder: RunFolder, clock: Clock, console: Console) -> None:
+    """The best epoch, and where to look next."""
+    best = run.state.best
+    console.print(
+        f"best    {run.monitor} {best.value:.4f} at epoch {best.epoch}, on {len(run.labels):,} validation faces, "
+        f"plain, selected on this split; tracking took {clock.seconds['tracking']:.1f} s"
+    )
+    console.print(f"next    ferlab evaluate bundle={shlex.quote(str(folder.bundle))} data=…")
+    console.print("        ferlab ui")
