@@ -14,14 +14,13 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from ferlab.bundle import softmax
-from ferlab.data.loaders import Feed, Part, Rows, plan
+from ferlab.data.loaders import Batch, Feed, Part, Rows, plan
 from ferlab.errors import ConfigError, TrainingError, suggest
 from ferlab.metrics import epoch_metrics
 from ferlab.train.clock import Clock
 from ferlab.train.interrupt import StopRequest
 from ferlab.train.optim import freeze
 from ferlab.train.state import State
-from ferlab.train.transform import Transform
 
 CHECK_STEPS = 20  # the loss is looked at this often: each look waits for a GPU
 VALIDATION_BATCH = 256
@@ -65,7 +64,7 @@ class Fit:
         seed: of everything that is drawn.
         order: epoch -> the rows that it sees.
         train: feed of the training split.
-        transform: from its batches to the network's input.
+        transform: (batch, epoch) -> the network's input and targets; see transform.py.
         loss: (outputs, targets) -> scalar mean.
         validation: feed of the validation split.
         labels: (m,) class ids of the validation split.
@@ -80,7 +79,7 @@ class Fit:
     seed: int
     order: Callable[[int], Rows]
     train: Feed
-    transform: Transform
+    transform: Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]
     loss: Callable[[dict[str, Tensor], dict[str, Tensor]], Tensor]
     validation: Feed
     labels: npt.NDArray[np.int64]
@@ -138,7 +137,7 @@ def fit(run: Fit) -> Iterator[Epoch]:
     while state.position.epoch < run.options.epochs:
         started = time.perf_counter()
         before = state.position.seconds
-        complete = _train_epoch(run)
+        complete = train_epoch(run)
         state.position.seconds = before + time.perf_counter() - started
         if not complete:
             yield Epoch(state.position.epoch + 1, False, {}, np.empty((0, 0), np.float32))
@@ -151,8 +150,12 @@ def fit(run: Fit) -> Iterator[Epoch]:
         yield Epoch(state.position.epoch, True, metrics, logits)
 
 
-def _train_epoch(run: Fit) -> bool:
-    """Run the rest of the epoch under way; False if a stop was asked for."""
+def train_epoch(run: Fit) -> bool:
+    """Run the rest of the epoch under way: the whole of what happens between two validations.
+
+    Returns:
+        False if a stop was asked for before the end.
+    """
     state, options = run.state, run.options
     epoch = state.position.epoch
     fabric = state.fabric
