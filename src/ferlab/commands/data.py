@@ -163,8 +163,8 @@ def _copies_table(findings: Findings) -> Table | str:
         return "no copies, exact or near"
     table = Table(title="copies", title_justify="left", title_style="bold")
     for header in ("kind", "where"):
-        table.add_column(header)
-    for header in ("groups", "of them labels differ", "too many pictures"):
+        table.add_column(header, no_wrap=True)
+    for header in ("groups", "labels differ", "too many"):
         table.add_column(header, justify="right")
     for scope in findings.scopes:
         across = len(scope.splits) == 2
