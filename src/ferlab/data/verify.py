@@ -153,8 +153,8 @@ def near_pairs(thumbnails: Image) -> tuple[Pairs, npt.NDArray[np.float32]]:
         (m, 2) positions, the smaller one first, and (m,) correlations, falling.
     """
     hashes = perceptual_hash(thumbnails)
-    flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
-    flat -= flat.mean(1, keepdims=True, dtype=np.float32) if len(flat) else 0
+    flat = thumbnails.reshape(len(thumbnails), THUMBNAIL**2).astype(np.float32)
+    flat -= flat.mean(1, keepdims=True)
     norm = np.sqrt((flat**2).sum(1, keepdims=True))
     flat /= np.maximum(norm, 1e-6)  # a plain picture correlates with nothing
     found = [np.empty((0, 2), np.int64)]
