@@ -43,8 +43,11 @@ class WriteConfig:
 
 def verify(invocation: "Invocation") -> int:
     """Check a dataset; 0 when it is sound, 1 when `Findings.failed` says that it needs mending."""
+    import cv2
+
     from ferlab.data import verify as checks
 
+    cv2.utils.logging.setLogLevel(0)  # unreadable pictures are listed below, by name; OpenCV's notes have none
     options = config.typed(config.compose(invocation.command.config, invocation.overrides), DataConfig)
     source: Source = config.instantiate(options.data)
     console = Console()
@@ -161,7 +164,8 @@ def _copies_table(findings: Findings) -> Table | str:
     """Exact and near copies within and across splits."""
     if not findings.scopes:
         return "no copies, exact or near"
-    table = Table(title="copies", title_justify="left", title_style="bold")
+    note = "too many: within a split all but one a group; across two, those of the later one"
+    table = Table(title="copies", title_justify="left", title_style="bold", caption=note, caption_justify="left")
     for header in ("kind", "where"):
         table.add_column(header, no_wrap=True)
     for header in ("groups", "labels differ", "too many"):
