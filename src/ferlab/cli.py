@@ -24,7 +24,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("predict:predict", "predict", "answer for a picture, a folder or a glob of face crops"),
     "data verify": Command("data:verify", "data", "check a dataset: counts, labels, duplicates, unreadable files"),
     "data show": Command("data:show", "data", "draw a dataset: classes, samples, mean faces"),
-    "data write": Command("data:write", "data", "write drawn faces to disk in a dataset's official layout"),
+    "data write": Command("data:write", "data_write", "write drawn faces to disk in a dataset's official layout"),
     "benchmark train": Command("benchmark:train", "benchmark", "images/s, the bound, and where the time goes"),
     "ui": Command("ui:ui", "ui", "open MLflow to compare runs"),
 }

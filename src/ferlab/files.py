@@ -32,17 +32,24 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def creating_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success rename it to `path`, replacing an older folder there."""
+def creating_folder(path: Path, replace: bool = True) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success rename it to `path`.
+
+    A folder that is there by then is replaced, or stays as it is when `replace` is False.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     old = temporary.with_suffix(".old")
     try:
         yield temporary
         os.chmod(temporary, 0o755)
-        if path.exists():
+        if replace and path.exists():
             os.rename(path, old)
-        os.rename(temporary, path)
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            if replace or not path.is_dir():
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

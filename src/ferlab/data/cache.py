@@ -41,14 +41,15 @@ def cached(kind: str, version: int, file: Path, parse: Callable[[], Arrays]) -> 
     if not folder.is_dir():
         arrays = parse()
         try:
-            with creating_folder(folder) as temporary:
+            with creating_folder(folder, replace=False) as temporary:
                 for name, array in arrays.items():
                     np.save(temporary / f"{name}.npy", array, allow_pickle=False)
         except OSError as error:
+            reason = error.strerror or error  # numpy gives no errno
             raise DataError(
-                f"cannot write the cache of {file} to {folder}: {error.strerror}; free some space or set FERLAB_CACHE"
+                f"cannot write the cache of {file} to {folder}: {reason}; free some space or set FERLAB_CACHE"
             ) from error
     try:
         return {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in sorted(folder.glob("*.npy"))}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:  # EOFError: an empty file
         raise DataError(f"the cache in {folder} is damaged ({error}); delete that folder and run again") from error

@@ -149,6 +149,8 @@ def _malformed(file: Path, reason: str) -> DataError:
             if text.count(b",") != 2 or text.count(b'"') % 2:
                 start = text[:40].decode("utf-8", "replace").strip()
                 return DataError(f"{file}:{line}: a row must have 3 columns, got '{start}…'; download the file again")
+            if line > 1 and not text.isascii():
+                return DataError(f"{file}:{line}: a row must be plain text, got other bytes; download the file again")
     return DataError(f"{file}: not a readable CSV: {reason}; download the file again")
 
 

@@ -81,7 +81,9 @@ def write(
         with creating_folder(out) as folder:
             chosen.write(folder, splits, seed)
     except OSError as error:
-        raise DataError(f"cannot write to {out}: {error.strerror}; free some space or choose another folder") from error
+        raise DataError(
+            f"cannot write to {out}: {error.strerror or error}; free some space or choose another folder"
+        ) from error
 
 
 def gray(split: Split, i: int) -> Image:

@@ -1,0 +1,203 @@
+"""`ferlab data verify`, `show` and `write`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ferlab import config
+from ferlab.data.source import SPLITS, Source
+from ferlab.data.verify import Findings
+from ferlab.files import write_json
+
+if TYPE_CHECKING:
+    from ferlab.cli import Invocation
+
+LISTED = 20  # unreadable pictures on the screen; the JSON file has all
+
+
+@dataclass
+class DataConfig:
+    """conf/data.yaml."""
+
+    data: dict[str, Any]
+    out: str | None
+
+
+@dataclass
+class WriteConfig:
+    """conf/data_write.yaml: the arguments of `ferlab.data.layouts.write`."""
+
+    layout: str
+    out: str
+    train: int
+    validation: int
+    test: int
+    size: int
+    seed: int
+
+
+def verify(invocation: "Invocation") -> int:
+    """Check a dataset; 0 when it is sound, 1 when `Findings.failed` says that it needs mending."""
+    import cv2
+
+    from ferlab.data import verify as checks
+
+    cv2.utils.logging.setLogLevel(0)  # unreadable pictures are listed below, by name; OpenCV's notes have none
+    options = config.typed(config.compose(invocation.command.config, invocation.overrides), DataConfig)
+    source: Source = config.instantiate(options.data)
+    console = Console()
+    with console.status(f"reading the pictures of {source.name}"):
+        findings = checks.verify(source)
+    _print_source(console, source)
+    console.print(_counts_table(findings), _copies_table(findings))
+    for line in _verdict(findings):
+        console.print(line, soft_wrap=True)
+    if options.out is not None:
+        from ferlab.data.show import show_near
+
+        out = Path(options.out)
+        write_json(out / "verify.json", report(findings))
+        _print_path(console, out / "verify.json")
+        if len(findings.near[0]):
+            _print_path(console, show_near(findings, out))
+    return 1 if findings.failed else 0
+
+
+def show(invocation: "Invocation") -> None:
+    """Draw a dataset's classes, samples and mean faces."""
+    from ferlab.data.show import show as draw
+
+    options = config.typed(config.compose(invocation.command.config, invocation.overrides), DataConfig)
+    source: Source = config.instantiate(options.data)
+    console = Console()
+    _print_source(console, source)
+    for path in draw(source, Path(options.out or f"outputs/data/{source.name}")):
+        _print_path(console, path)
+
+
+def write(invocation: "Invocation") -> None:
+    """Write drawn faces to disk in a dataset's official layout."""
+    from ferlab.data.layouts import write as write_layout
+
+    options = config.typed(config.compose(invocation.command.config, invocation.overrides), WriteConfig)
+    out = Path(options.out)
+    write_layout(
+        options.layout, out, options.train, options.validation, options.test, size=options.size, seed=options.seed
+    )
+    numbers = f"{options.train:,} train, {options.validation:,} validation and {options.test:,} test faces"
+    console = Console()
+    console.print(f"{numbers}, in the layout {options.layout}")
+    _print_path(console, out)
+
+
+def report(findings: Findings) -> dict[str, Any]:
+    """The findings as plain values for JSON, with every unreadable picture and every set of copies by name."""
+    source, (pairs, correlation) = findings.source, findings.near
+    names = [f"{p.split} {p.name}" for p in findings.pictures]
+    return {
+        "dataset": source.name,
+        "protocol": source.protocol,
+        "digest": source.digest() if not findings.unreadable else None,
+        "failed": findings.failed,
+        "labels": list(source.labels),
+        "mapping": dict(source.mapping),
+        "counts": {n: dict(zip(source.labels, s.counts(len(source.labels)).tolist(), strict=True))
+                   for n, s in source.splits.items()},
+        "official": dict(source.official),
+        "absent": dict(source.absent),
+        "dropped": dict(source.dropped),
+        "unreadable": list(findings.unreadable),
+        "copies": [vars(scope) for scope in findings.scopes],
+        "exact": [[names[i] for i in group] for group in findings.exact],
+        "near": [[names[a], names[b], round(float(c), 4)] for (a, b), c in zip(pairs, correlation, strict=True)],
+    }  # fmt: skip
+
+
+def _print_path(console: Console, path: Path) -> None:
+    console.print(f"wrote {path}", soft_wrap=True, markup=False, highlight=False)  # whole, to copy
+
+
+def _print_source(console: Console, source: Source) -> None:
+    console.print(f"[bold]{source.name}[/]  {escape(source.protocol)}", soft_wrap=True)
+    console.print(escape("labels: " + ", ".join(_mapping(source))), soft_wrap=True)
+
+
+def _mapping(source: Source) -> Iterator[str]:
+    """Each name or id on disk with the class id and the canonical name that it means."""
+    for found, name in source.mapping.items():
+        yield f"{found} → {source.labels.index(name)} {name}" if name in source.labels else f"{found} → left out"
+
+
+def _counts_table(findings: Findings) -> Table:
+    """Pictures a class and split, with the official numbers."""
+    source = findings.source
+    table = Table(title="pictures", title_justify="left", title_style="bold")
+    table.add_column("class")
+    present = [name for name in SPLITS if name in source.splits]
+    for name in present:
+        table.add_column(name, justify="right")
+    counts = {name: source.splits[name].counts(len(source.labels)) for name in present}
+    for i, label in enumerate(source.labels):
+        table.add_row(label, *(f"{c[i]:,} {c[i] / max(1, c.sum()):6.1%}" for c in counts.values()))
+    table.add_section()
+    table.add_row("all", *(f"{len(source.splits[name]):,}       " for name in present))
+    table.add_row("official", *(_official(findings, name) for name in present))
+    rare = {name: c.max() / c.min() if c.min() else float("inf") for name, c in counts.items()}
+    table.add_row("largest : smallest", *(f"{ratio:.1f} : 1 " if ratio < float("inf") else "a class is empty"
+                                          for ratio in rare.values()))  # fmt: skip
+    return table
+
+
+def _official(findings: Findings, name: Any) -> str:
+    official = findings.source.official.get(name)
+    if official is None:
+        return "none       "
+    return f"[red]{official:,} differs[/]" if name in findings.miscounted else f"{official:,} [green]✓[/]     "
+
+
+def _copies_table(findings: Findings) -> Table | str:
+    """Exact and near copies within and across splits."""
+    if not findings.scopes:
+        return "no copies, exact or near"
+    note = "too many: within a split all but one a group; across two, those of the later one"
+    table = Table(title="copies", title_justify="left", title_style="bold", caption=note, caption_justify="left")
+    for header in ("kind", "where"):
+        table.add_column(header, no_wrap=True)
+    for header in ("groups", "labels differ", "too many"):
+        table.add_column(header, justify="right")
+    for scope in findings.scopes:
+        across = len(scope.splits) == 2
+        where = f"[yellow]{scope.splits[0]} ↔ {scope.splits[1]}[/]" if across else scope.splits[0]
+        table.add_row(scope.kind, where, f"{scope.groups:,}", f"{scope.conflicting:,}", f"{scope.extra:,}")
+    return table
+
+
+def _verdict(findings: Findings) -> Iterator[str]:
+    """What is wrong, what to know, and the conclusion, a line each."""
+    source = findings.source
+    for split, why in source.absent.items():
+        yield f"no {split} split: {escape(why)}"
+    for reason, number in source.dropped.items():
+        yield f"left out, {reason}: {number:,}"
+    for error in findings.unreadable[:LISTED]:
+        yield f"[red]unreadable[/] {escape(error)}"
+    if len(findings.unreadable) > LISTED:
+        yield f"[red]unreadable[/] and {len(findings.unreadable) - LISTED:,} more; out=… lists all"
+    for split, (here, official) in findings.miscounted.items():
+        yield f"[red]count[/] {split} must have {official:,} pictures, got {here:,}; download it again"
+    for scope in findings.leaks:
+        first, second = scope.splits
+        share = scope.extra / len(source.splits[second])
+        leak = f"{scope.extra:,} of {second} ({share:.1%}) have an {scope.kind} copy in {first}"
+        if findings.as_published:
+            yield f"[bold yellow]leak[/] {leak}: the dataset was published so; say it beside a score"
+        elif scope.kind == "exact":
+            yield f"[red]leak[/] {leak}; remove them from one of the two"
+        else:
+            yield f"[yellow]leak[/] {leak}; look at duplicates.png (out=…)"
+    yield "[bold red]needs mending[/]" if findings.failed else "[bold green]sound[/]"

@@ -1,0 +1,145 @@
+import cv2
+import numpy as np
+import pytest
+
+from ferlab.data.imagefolder import imagefolder
+from ferlab.data.synthetic import draw_split
+from ferlab.errors import DataError, LabelError
+from ferlab.labels import FERPLUS
+
+
+def put(folder, name="a.png", value=0, size=(48, 48)):
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = np.full((*size, 3), value, np.uint8)
+    (folder / name).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    return folder / name
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Two classes under names that are aliases, a picture each in train and val."""
+    for i, name in enumerate(["Happy", "angry"]):
+        put(tmp_path / "train" / name, value=50 + i)
+        put(tmp_path / "val" / name, value=60 + i)
+    return tmp_path
+
+
+def test_drawn_faces_come_back_with_every_pixel_and_label(written):
+    source = imagefolder(str(written("imagefolder", size=40)))
+    assert source.labels == FERPLUS
+    for name, split in source.splits.items():
+        drawn = draw_split(name, len(split), 40, 0)
+        expected = {(drawn.read(i).tobytes(), int(drawn.labels[i])) for i in range(len(drawn))}
+        assert {(split.read(i).tobytes(), int(split.labels[i])) for i in range(len(split))} == expected
+
+
+def test_folders_are_mapped_by_alias_and_the_mapping_is_told(tree):
+    source = imagefolder(str(tree))
+    assert set(source.labels) == {"happiness", "anger"}
+    assert dict(source.mapping) == {"Happy": "happiness", "angry": "anger"}
+    for split in source.splits.values():
+        for i in range(2):
+            expected = "happiness" if "Happy" in split.images.name(i) else "anger"
+            assert source.labels[split.labels[i]] == expected
+    assert sorted(source.splits) == ["train", "validation"]
+
+
+def test_splits_may_spell_a_class_differently(tree):
+    put(tree / "train" / "sadness")
+    put(tree / "val" / "sad")
+    source = imagefolder(str(tree))
+    assert len(source.labels) == 3
+    assert source.splits["validation"].counts(3).tolist() == [1, 1, 1]
+
+
+def test_an_absent_split_has_a_reason(tree):
+    with pytest.raises(DataError, match=r"no test split here: .*has no test/ folder"):
+        imagefolder(str(tree)).split("test")
+
+
+def test_two_folders_for_one_class_are_an_error(tree):
+    put(tree / "train" / "anger")
+    with pytest.raises(DataError, match="'anger' and 'angry' both mean anger; merge them"):
+        imagefolder(str(tree))
+
+
+def test_a_file_that_is_no_picture_is_an_error(tree):
+    (tree / "train" / "angry" / "notes.txt").write_text("hm")
+    with pytest.raises(DataError, match=r"notes\.txt must be a picture"):
+        imagefolder(str(tree))
+
+
+def test_hidden_files_are_passed_over(tree):
+    (tree / "train" / "angry" / ".DS_Store").write_text("")
+    (tree / "train" / ".thumbnails").mkdir()
+    assert len(imagefolder(str(tree)).splits["train"]) == 2
+
+
+def test_an_unknown_class_is_an_error_with_the_nearest(tree):
+    put(tree / "train" / "suprised")
+    with pytest.raises(LabelError, match="got 'suprised'; did you mean 'surprised'"):
+        imagefolder(str(tree))
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
+def test_an_unreadable_picture_is_named_when_it_is_read_and_never_replaced(tree, content):
+    broken = tree / "train" / "angry" / "b.png"
+    broken.write_bytes(content)
+    split = imagefolder(str(tree)).splits["train"]
+    assert len(split) == 3
+    position = next(i for i in range(3) if split.images.name(i) == str(broken))
+    with pytest.raises(DataError, match=r"b\.png must be a picture, got \d+ bytes"):
+        split.read(position)
+
+
+def test_a_truncated_picture_is_an_error_and_not_half_a_face(tree):
+    whole = put(tree / "train" / "angry", "b.png")
+    rng = np.random.default_rng(0)
+    encoded = cv2.imencode(".jpg", rng.integers(0, 256, (96, 96, 3), np.uint8))[1].tobytes()
+    whole.with_suffix(".jpg").write_bytes(encoded[: len(encoded) // 2])
+    whole.unlink()
+    split = imagefolder(str(tree)).splits["train"]
+    position = next(i for i in range(3) if split.images.name(i).endswith("b.jpg"))
+    with pytest.raises(DataError, match=r"b\.jpg"):
+        split.read(position)
+
+
+def test_a_picture_that_went_away_is_an_error(tree):
+    split = imagefolder(str(tree)).splits["train"]
+    for path in split.images.paths:
+        path.unlink()
+    with pytest.raises(DataError, match=r"cannot read .*No such file"):
+        split.read(0)
+
+
+def test_grey_transparent_and_deep_pictures_become_rgb(tree):
+    folder = tree / "train" / "angry"
+    values = {"grey": np.full((9, 9), 7, np.uint8), "clear": np.full((9, 9, 4), 7, np.uint8)}
+    values["deep"] = np.full((9, 9, 3), 7 * 257, np.uint16)
+    for name, picture in values.items():
+        (folder / f"{name}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    split = imagefolder(str(tree)).splits["train"]
+    for i in range(len(split)):
+        image = split.read(i)
+        assert image.ndim == 3
+        assert image.dtype == np.uint8
+        if split.images.name(i).endswith(("grey.png", "clear.png", "deep.png")):
+            assert (image == 7).all()
+
+
+def test_empty_folders_are_errors(tmp_path):
+    with pytest.raises(DataError, match=r"needs train/<class>/ folders in .*set data\.root"):
+        imagefolder(str(tmp_path))
+    (tmp_path / "train").mkdir()
+    with pytest.raises(DataError, match="one folder a class, got none"):
+        imagefolder(str(tmp_path))
+    (tmp_path / "train" / "happy").mkdir()
+    with pytest.raises(DataError, match=r"must hold pictures .*got none"):
+        imagefolder(str(tmp_path))
+
+
+def test_the_digest_follows_the_content(tree):
+    before = imagefolder(str(tree)).digest()
+    assert imagefolder(str(tree)).digest() == before
+    put(tree / "train" / "angry", value=51 + 1)
+    assert imagefolder(str(tree)).digest() != before

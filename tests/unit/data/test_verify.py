@@ -1,0 +1,202 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from ferlab.data.fer2013 import fer2013
+from ferlab.data.imagefolder import imagefolder
+from ferlab.data.source import Source, Split
+from ferlab.data.synthetic import DrawnImages, synthetic
+from ferlab.data.verify import near_pairs, thumbnail, verify
+
+DRAWN = synthetic(80, 40, 20)
+
+
+def planted(changes, official=None):
+    """The drawn faces, some replaced: (split, position, pixels, label), where None keeps the label."""
+    splits = {}
+    for name, split in DRAWN.splits.items():
+        pixels, labels = split.images.pixels.copy(), split.labels.copy()
+        for where, i, image, label in changes:
+            if where == name:
+                pixels[i] = image
+                labels[i] = labels[i] if label is None else label
+        splits[name] = Split(name, DrawnImages(pixels, name), labels)
+    return Source("planted", DRAWN.labels, splits, "drawn faces", "none", official=official or {})
+
+
+def face(split, i):
+    return DRAWN.splits[split].read(i)
+
+
+def label(split, i):
+    return int(DRAWN.splits[split].labels[i])
+
+
+def counted(findings):
+    return {(s.kind, *s.splits): (s.groups, s.extra, s.conflicting) for s in findings.scopes}
+
+
+def brighter(image):
+    return np.clip(image.astype(float) * 0.7 + 40, 0, 255).astype(np.uint8)
+
+
+def compressed(image):
+    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR)
+
+
+def rescaled(image):
+    return cv2.resize(cv2.resize(image, (40, 40), interpolation=cv2.INTER_AREA), (48, 48))
+
+
+def grey(image):
+    return np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+
+
+def test_distinct_faces_raise_no_alarm():
+    findings = verify(synthetic(900, 200, 100, seed=5))
+    assert findings.scopes == ()
+    assert not findings.failed
+    assert len(findings.pictures) == 1200
+
+
+def test_exact_copies_within_and_across_splits_are_counted():
+    a, b = label("train", 0), label("train", 1)
+    findings = verify(
+        planted(
+            [
+                ("train", 10, face("train", 0), a),  # three times in train
+                ("train", 11, face("train", 0), a),
+                ("validation", 3, face("train", 0), a),  # and leaked twice
+                ("validation", 4, face("train", 0), a),
+                ("train", 12, face("train", 1), (b + 1) % 8),  # with two labels
+                ("test", 5, face("validation", 9), None),
+            ]
+        )
+    )
+    conflict = int(label("validation", 9) != label("test", 5))
+    assert counted(findings) == {
+        ("exact", "train"): (2, 3, 1),
+        ("exact", "train", "validation"): (1, 2, 0),
+        ("exact", "validation"): (1, 1, 0),
+        ("exact", "validation", "test"): (1, 1, conflict),
+        ("exact or near", "train"): (2, 3, 1),
+        ("exact or near", "train", "validation"): (1, 2, 0),
+        ("exact or near", "validation"): (1, 1, 0),
+        ("exact or near", "validation", "test"): (1, 1, conflict),
+    }
+    groups = [sorted(f"{findings.pictures[i].split} {findings.pictures[i].index}" for i in g) for g in findings.exact]
+    assert sorted(groups) == sorted(
+        [
+            ["train 0", "train 10", "train 11", "validation 3", "validation 4"],
+            ["train 1", "train 12"],
+            ["test 5", "validation 9"],
+        ]
+    )
+    assert findings.failed
+
+
+@pytest.mark.parametrize("change", [brighter, compressed, rescaled, grey], ids=lambda f: f.__name__)
+def test_near_copies_are_found_and_paired(change):
+    rows = range(0, 20, 4)
+    findings = verify(planted([("validation", i, change(face("train", i)), None) for i in rows]))
+    found = {tuple((findings.pictures[k].split, findings.pictures[k].index) for k in pair) for pair in findings.near[0]}
+    assert found == {(("train", i), ("validation", i)) for i in rows}
+    assert (findings.near[1] >= 0.94).all()
+    assert findings.exact == ()
+    scopes = counted(findings)
+    assert list(scopes) == [("exact or near", "train", "validation")]
+    assert scopes["exact or near", "train", "validation"][:2] == (5, 5)
+    assert not findings.failed  # near copies are a judgement: they warn
+
+
+def test_exact_and_near_copies_of_one_face_are_one_group():
+    image = face("train", 0)
+    changes = [("train", 5, image, 2), ("train", 6, brighter(image), 2), ("train", 0, image, 2)]
+    assert counted(verify(planted(changes))) == {
+        ("exact", "train"): (1, 1, 0),
+        ("exact or near", "train"): (1, 2, 0),
+    }
+
+
+def test_labels_of_copies_conflict_only_where_both_have_one():
+    changes = [("train", 5, face("train", 0), -1), ("train", 6, face("train", 0), label("train", 0))]
+    assert counted(verify(planted(changes)))["exact", "train"] == (1, 2, 0)
+
+
+def test_plain_pictures_of_different_brightness_are_not_copies():
+    changes = [("train", i, np.full((48, 48, 3), 40 * i, np.uint8), None) for i in range(6)]
+    assert verify(planted(changes)).scopes == ()
+
+
+def test_equal_pixels_in_another_shape_are_not_copies(tmp_path):
+    for i, shape in enumerate([(6, 24), (24, 6)]):
+        path = tmp_path / "train" / "happy" / f"{i}.bmp"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(".bmp", np.arange(432, dtype=np.uint8).reshape(*shape, 3))[1].tobytes())
+    assert verify(imagefolder(str(tmp_path))).exact == ()
+
+
+def test_exact_copies_across_splits_of_a_dataset_as_published_only_warn():
+    """FER2013 as published has them; it would be another dataset without."""
+    copy = ("validation", 0, face("train", 0), None)
+    published = {"train": 80, "validation": 40, "test": 20}
+    as_published = verify(planted([copy], published))
+    assert len(as_published.leaks) == 2
+    assert not as_published.failed
+    assert verify(planted([copy])).failed
+    assert verify(planted([copy], published | {"test": 21})).failed
+
+
+def test_copies_within_a_split_do_not_fail():
+    assert not verify(planted([("train", 0, face("train", 1), None)])).failed
+
+
+def test_wrong_counts_fail_and_absent_splits_do_not():
+    source = synthetic(10, 5, 0)
+    wrong = replace(source, official={"train": 11, "validation": 5, "test": 99})
+    assert verify(wrong).miscounted == {"train": (10, 11)}
+    assert verify(wrong).failed
+    right = replace(source, official={"train": 10, "validation": 5, "test": 99})
+    assert not verify(right).failed
+
+
+def test_every_unreadable_picture_is_listed_and_the_rest_still_checked(written):
+    folder = written("imagefolder")
+    files = sorted((folder / "train").rglob("*.png"))
+    files[3].write_bytes(b"")
+    files[7].write_bytes(files[7].read_bytes()[:100])
+    files[9].write_bytes(files[8].read_bytes())
+    findings = verify(imagefolder(str(folder)))
+    assert len(findings.unreadable) == 2
+    for file, message in zip((files[3], files[7]), findings.unreadable, strict=True):
+        assert str(file) in message
+    assert len(findings.pictures) == 94
+    names = [[findings.pictures[i].name for i in group] for group in findings.exact]
+    assert names == [[str(files[8]), str(files[9])]]
+    assert findings.failed
+
+
+def test_a_dataset_of_unreadable_pictures_is_a_finding_and_no_crash(tmp_path):
+    (tmp_path / "train" / "sad").mkdir(parents=True)
+    (tmp_path / "train" / "sad" / "a.jpg").write_bytes(b"?")
+    findings = verify(imagefolder(str(tmp_path)))
+    assert len(findings.unreadable) == 1
+    assert findings.pictures == ()
+    assert findings.failed
+
+
+def test_the_official_counts_of_fer2013_are_held_against_the_files(written):
+    findings = verify(fer2013(str(written("fer2013"))))
+    assert findings.miscounted["train"] == (60, 28709)
+
+
+def test_pairs_are_found_over_more_than_one_block_and_fall():
+    split = synthetic(100, 0, 0, seed=9).splits["train"]
+    small = np.stack([thumbnail(split.read(i)) for i in range(100)])
+    small[90] = np.clip(small[2].astype(int) + 5, 0, 255)
+    small[50] = np.clip(small[49].astype(int) // 2, 0, 255)
+    pairs, correlation = near_pairs(small)
+    assert sorted(map(tuple, pairs.tolist())) == [(2, 90), (49, 50)]
+    assert (np.diff(correlation) <= 0).all()
