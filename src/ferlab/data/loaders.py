@@ -169,6 +169,7 @@ class Streamed:
             pin_memory=device.type == "cuda",
             worker_init_fn=_one_thread,
             prefetch_factor=4 if workers else None,
+            generator=torch.Generator(),  # else each pass draws from the generator that dropout uses
         )
 
     def batches(self, epoch: int, parts: Sequence[Part]) -> Iterator[Batch]:

@@ -169,7 +169,7 @@ def train_epoch(run: Fit) -> bool:
     freeze(state.net, epoch < options.freeze_epochs)
     totals = torch.zeros(2, dtype=torch.float64, device=fabric.device)  # loss and correct answers of this process
     if fabric.is_global_zero:
-        totals += torch.tensor([state.position.loss, state.position.correct], device=fabric.device)
+        totals += torch.tensor([state.position.loss, state.position.correct], dtype=torch.float64).to(totals)
     first_bad = torch.tensor(-1, device=fabric.device)
     batches = iter(run.train.batches(epoch, parts))
     for index, group in groupby(parts, key=lambda part: part.step):

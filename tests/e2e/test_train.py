@@ -1,0 +1,270 @@
+"""`ferlab train` as a user runs it: what a run leaves, and that nothing which happens to it loses work."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import ferlab
+from ferlab.cli import main
+from ferlab.train.folder import RunFolder
+from ferlab.train.progress import ProgressView
+
+TINY = [
+    "data=synthetic", "data.train=72", "data.validation=24", "data.test=8", "data.size=24", "model=small_resnet",
+    "model.size=16", "model.options.width=4", "loss=cross_entropy", "optimizer=sgd", "trainer.batch_size=16",
+    "trainer.epochs=3", "trainer.threads=1", "tracker=none",
+]  # fmt: skip
+# Every part that has a state: dropout, moving average, mixing, albumentations, weighted sampler, plateau, clipping.
+STATEFUL = [
+    *TINY, "augment=strong", "trainer.ema=0.9", "trainer.sampler=weighted", "trainer.clip=1", "scheduler=plateau",
+    "trainer.freeze_epochs=1", "trainer.accumulate=2", "optimizer=adamw",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def run(*arguments: str) -> RunFolder:
+    assert main(["train", *arguments, "--debug"]) == 0
+    return newest()
+
+
+def newest() -> RunFolder:
+    return RunFolder(max(Path("outputs").glob("*/*"), key=lambda path: path.stat().st_mtime_ns))
+
+
+def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
+    return torch.load(folder.checkpoint, weights_only=True)["net"]
+
+
+def numbers(folder: RunFolder) -> list[dict[str, float]]:
+    """The metrics of every epoch, without the times."""
+    rows = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
+
+
+def assert_same(first: RunFolder, second: RunFolder) -> None:
+    assert numbers(first) == numbers(second)
+    a, b = weights(first), weights(second)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    a, b = load_file(first.bundle / "weights.safetensors"), load_file(second.bundle / "weights.safetensors")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def start(*arguments: str, code: str = "") -> subprocess.Popen[str]:
+    """`ferlab train` in a process of its own, with `code` run before it."""
+    script = f"{code}\nimport sys\nfrom ferlab.cli import main\nsys.exit(main({['train', *arguments]!r}))"
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_a_run_leaves_what_it_promises(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(*TINY)
+    out = capsys.readouterr().out
+    assert sorted(p.name for p in folder.bundle.iterdir()) == ["README.md", "metrics.json", "spec.json", "weights.safetensors"]
+    assert "labels  neutral" in out
+    assert f"run     {folder.path}" in out
+    assert out.count("epoch   ") == 3
+    record = folder.read_record()
+    assert record["counts"] == {"train": 72, "validation": 24, "test": 8}
+    assert {"commit", "environment", "data_digest", "spec_digest", "command", "licence", "seed"} <= record.keys()
+    assert [row["epoch"] for row in numbers(folder)] == [1, 2, 3]
+
+
+def test_the_bundle_is_the_best_epoch_and_answers_as_validation_did() -> None:
+    folder = run(*TINY, "trainer.monitor=nll", "trainer.epochs=4", "optimizer.lr=0.3")
+    best = min(numbers(folder), key=lambda row: row["validation/nll"])
+    kept = json.loads((folder.bundle / "metrics.json").read_text())
+    assert kept["epoch"] == best["epoch"]
+    bundle = ferlab.load_bundle(folder.path)
+    from ferlab.data.synthetic import synthetic
+
+    split = synthetic(72, 24, 8, 24, 0).split("validation")
+    answers = bundle.logits(np.stack([bundle.spec.prepare(split.read(i)) for i in range(24)]))["expression"]
+    # Validation ran in the training precision, this in float32.
+    accuracy = (answers.argmax(1) == split.labels).mean()
+    assert abs(accuracy - best["validation/accuracy"]) <= 1 / 24
+    assert np.trace(np.array(kept["confusion"])) / 24 == pytest.approx(best["validation/accuracy"])
+
+
+def test_same_seed_same_numbers_and_from_repeats_them(capsys: pytest.CaptureFixture[str]) -> None:
+    first = run(*TINY)
+    again = run("--from", str(first.path))
+    assert_same(first, again)
+    assert "numbers may differ" not in capsys.readouterr().out
+    other = run("--from", str(first.path), "seed=1", "data.seed=1")
+    assert numbers(other) != numbers(first)
+    assert "data_digest was" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("config", [TINY, STATEFUL], ids=["plain", "every stateful part"])
+def test_stopped_in_the_middle_of_an_epoch_and_resumed_is_bit_equal(
+    config: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = run(*config)
+    steps = 0
+
+    def interrupt(view: ProgressView, step: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 8:  # the third of five steps in the second epoch
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressView, "step", interrupt)
+        assert main(["train", *config]) == 130
+    stopped = newest()
+    assert stopped.path != whole.path
+    assert f"ferlab train resume={stopped.path}" in capsys.readouterr().out
+    position = torch.load(stopped.checkpoint, weights_only=True)["position"]
+    assert (position["epoch"], position["step"]) == (1, 4)  # it finished the step after the request
+    assert main(["train", f"resume={stopped.path}"]) == 0
+    assert_same(whole, stopped)
+
+
+def test_kill_9_in_the_middle_of_an_epoch_and_in_the_middle_of_a_save() -> None:
+    whole = run(*TINY)
+    in_an_epoch = """
+import os
+from ferlab.train.progress import ProgressView
+steps = 0
+def step(view, at):
+    global steps
+    steps += 1
+    if steps == 8:
+        os.kill(os.getpid(), 9)
+ProgressView.step = step
+"""
+    in_a_save = """
+import io, os, torch
+save, saves = torch.save, 0
+def broken(values, path):
+    global saves
+    saves += 1
+    if saves == 3:
+        buffer = io.BytesIO()
+        save(values, buffer)
+        path.write_bytes(buffer.getvalue()[:len(buffer.getvalue()) // 2])
+        os.kill(os.getpid(), 9)
+    save(values, path)
+torch.save = broken
+"""
+    for code, epochs in ((in_an_epoch, 1), (in_a_save, 2)):
+        process = start(*TINY, code=code)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        killed = newest()
+        assert torch.load(killed.checkpoint, weights_only=True)["position"]["epoch"] == epochs
+        assert main(["train", f"resume={killed.path}"]) == 0
+        assert_same(whole, killed)
+
+
+def test_sigterm_saves_and_says_how_to_go_on() -> None:
+    process = start(*TINY, "trainer.epochs=500")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch   2"):
+            process.send_signal(signal.SIGTERM)
+            break
+    rest = process.stdout.read()
+    assert process.wait() == 143
+    assert "all is saved" in rest
+    assert "Traceback" not in rest
+    assert newest().checkpoint.is_file()
+    process.stdout.close()
+
+
+def test_nan_loss_stops_with_the_step_and_likely_causes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *TINY, "optimizer.lr=1e30", "trainer.precision=32-true"]) == 1
+    error = capsys.readouterr().err
+    assert "epoch 1, step " in error
+    assert "optimizer.lr" in error
+    assert error.count("\n") == 1
+
+
+def test_full_disk_is_a_clear_error_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"needs the right to mount a small disk: {mounted.stderr.decode().strip()}")
+    try:
+        fill = f"""
+import os
+from ferlab.train import fit
+train_epoch = fit.train_epoch
+def filling(run):
+    if run.state.position.epoch == 1:
+        with open("{disk}/filler", "wb", buffering=0) as file:
+            try:
+                while file.write(bytes(4096)):
+                    pass
+            except OSError:
+                pass
+    return train_epoch(run)
+fit.train_epoch = filling
+"""
+        process = start(*TINY, f"outputs={disk}/outputs", "trainer.monitor=nll", code=fill)
+        out = process.communicate()[0]
+        folder = RunFolder(next((disk / "outputs").glob("*/*")))
+        assert process.returncode == 1, out
+        assert "no space left" in out.splitlines()[-1].lower()
+        assert "Traceback" not in out
+        assert torch.load(folder.checkpoint, weights_only=True)["position"]["epoch"] == 1
+        (disk / "filler").unlink()
+        assert main(["train", f"resume={folder.path}"]) == 0
+        assert len(numbers(folder)) == 3
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_early_stopping_leaves_the_best_bundle() -> None:
+    folder = run(*TINY, "trainer.epochs=30", "trainer.patience=2", "optimizer.lr=1e-12", "scheduler=constant")
+    assert len(numbers(folder)) == 3  # nothing improves on the first epoch
+
+
+def test_resume_refuses_changes_and_strangers(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(*TINY, "trainer.epochs=1")
+    assert main(["train", f"resume={folder.path}", "seed=3"]) == 2
+    assert "--from" in capsys.readouterr().err
+    folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:1000])
+    assert main(["train", f"resume={folder.path}"]) == 1
+    assert "not a whole checkpoint" in capsys.readouterr().err
+    folder.checkpoint.unlink()
+    assert main(["train", f"resume={folder.path}"]) == 1
+    assert "no checkpoint" in capsys.readouterr().err
+    assert main(["train", "resume=outputs/nothing"]) == 2
+    assert "outputs/nothing" in capsys.readouterr().err
+
+
+def test_a_checkpoint_with_code_in_it_runs_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = run(*TINY, "trainer.epochs=1")
+
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path}/ran",)
+
+    torch.save({"format": 1, "net": Evil()}, folder.checkpoint)
+    assert main(["train", f"resume={folder.path}"]) == 1
+    assert not (tmp_path / "ran").exists()
+    assert "not a whole checkpoint" in capsys.readouterr().err
+
+
+def test_a_missing_dataset_leaves_no_run_behind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "data=fer2013", "data.root=nowhere", "tracker=none"]) == 1
+    assert "nowhere" in capsys.readouterr().err
+    assert not Path("outputs").exists()
