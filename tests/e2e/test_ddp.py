@@ -1,0 +1,61 @@
+"""Two processes train as one does, and the command runs under torchrun."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).with_name("two_processes.py")
+# 41 faces in steps of 8: the last step has one face, so one process has none.
+CONFIG = [
+    "data=synthetic", "data.train=41", "data.validation=15", "data.test=1", "data.size=16", "model=small_resnet",
+    "model.size=16", "augment=batched", "loss=focal", "loss.class_weights=none", "optimizer=sgd", "trainer.batch_size=8",
+    "trainer.epochs=2", "trainer.threads=1", "trainer.device=cpu", "trainer.precision=32-true", "tracker=none",
+]  # fmt: skip
+TORCHRUN = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def train(launcher: list[str], out: Path, *more: str) -> tuple[dict, dict]:
+    out.mkdir()
+    done = subprocess.run([*launcher, str(SCRIPT), str(out), *CONFIG, *more], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return torch.load(out / "weights.pt", weights_only=True), json.loads((out / "notes.json").read_text())
+
+
+@pytest.mark.parametrize("more", [[], ["trainer.accumulate=2", "trainer.clip=0.1"]], ids=["plain", "accumulated"])
+def test_two_processes_are_one(tmp_path: Path, more: list[str]) -> None:
+    alone, one = train([sys.executable, "-W", "ignore"], tmp_path / "one", *more)
+    together, two = train(TORCHRUN, tmp_path / "two", *more)
+    for name in alone:  # after twelve steps of SGD with momentum, equal weights mean equal gradients
+        torch.testing.assert_close(together[name], alone[name], rtol=1e-4, atol=1e-6)
+    for notes, processes in ((one, 1), (two, 2)):
+        assert len(notes["seen"]) == processes
+        for epoch in range(2):
+            rows = [row for seen in notes["seen"] for row in seen[len(seen) // 2 * epoch : len(seen) // 2 * (epoch + 1)]]
+            assert sorted(rows) == list(range(41))
+    for a, b in zip(one["epochs"], two["epochs"], strict=True):
+        for name, value in a.items():
+            if not name.startswith("time/"):
+                assert b[name] == pytest.approx(value, rel=1e-4), name
+
+
+def test_the_command_under_torchrun_writes_one_run(tmp_path: Path) -> None:
+    arguments = [*CONFIG, "model.options.width=4", "data.train=40"]  # batch statistics need two faces
+    command = [*TORCHRUN, "-m", "ferlab", "train", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("epoch   1/2") == 1  # the first process speaks for both
+    (folder,) = (tmp_path / "outputs").glob("*/*")
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
+    assert (folder / "bundle" / "weights.safetensors").is_file()
+    checkpoint = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
+    assert len(checkpoint["random"]) == 2
+    # It goes on where it was, on as many processes, and on no other number.
+    resume = ["-m", "ferlab", "train", f"resume={folder}"]
+    alone = subprocess.run([sys.executable, "-W", "ignore", *resume], capture_output=True, text=True, cwd=tmp_path)
+    assert alone.returncode == 1
+    assert "as many processes" in alone.stderr
+    assert subprocess.run([*TORCHRUN, *resume], capture_output=True, cwd=tmp_path).returncode == 0

@@ -1,0 +1,61 @@
+"""Run by torchrun, and alone: train a network without batch statistics for an epoch, and write down what happened."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ferlab.commands.recipe import TrainConfig, build_fit, model_spec
+from ferlab.config import compose, instantiate, typed
+from ferlab.models import BUILDERS
+from ferlab.models.net import Backbone
+from ferlab.train.clock import Clock
+from ferlab.train.engine import launch
+from ferlab.train.fit import fit
+from ferlab.train.interrupt import StopRequest
+
+
+class Flat(Backbone):
+    """No batch statistics, no dropout."""
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(channels, 4, 5, 4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(12), nn.ReLU())
+        self.layers(torch.zeros(1, channels, size, size))
+        self.width = 12
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images)
+
+
+BUILDERS["small_resnet"] = Flat
+options = typed(compose("train", sys.argv[2:]), TrainConfig)
+options.model.options = {}
+fabric = launch(options.trainer)
+source = instantiate(options.data)
+run = build_fit(options, source, model_spec(options.model, source), fabric, StopRequest(), lambda step: None, Clock())
+seen: list[int] = []
+feed = run.train
+
+
+class Noting:
+    def batches(self, epoch, parts):
+        for batch in feed.batches(epoch, parts):
+            seen.extend(batch.part.rows.tolist() if batch.part.share else [])
+            yield batch
+
+
+run = replace(run, train=Noting())
+epochs = [epoch.metrics for epoch in fit(run)]
+everyone: list = [None] * fabric.world_size
+if fabric.world_size > 1:
+    torch.distributed.all_gather_object(everyone, seen)
+else:
+    everyone = [seen]
+if fabric.is_global_zero:
+    out = Path(sys.argv[1])
+    torch.save(run.state.net.state_dict(), out / "weights.pt")
+    (out / "notes.json").write_text(json.dumps({"seen": everyone, "epochs": epochs}))
