@@ -51,9 +51,14 @@ def test_csv_has_a_column_for_every_label_in_order(tmp_path, crops, expected, ca
 
 
 def test_table_reads_well_when_piped(tmp_path, crops, expected, capsys):
-    assert predict(tmp_path, crops / NAMES[0]) == 0
+    long = tmp_path / ("deep" * 20) / NAMES[0]
+    long.parent.mkdir()
+    (crops / NAMES[0]).rename(long)
+    assert predict(tmp_path, long) == 0
     out = capsys.readouterr().out
     assert "\x1b" not in out
+    assert str(long) in out
+    assert all(len(line) < 400 for line in out.splitlines())
     best = sorted(expected[0].items(), key=lambda item: item[1], reverse=True)
     assert all(f"{name} {100 * share:.1f}" in out for name, share in best[:3])
     assert best[3][0] not in out

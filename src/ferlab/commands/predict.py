@@ -93,7 +93,10 @@ def write_table(bundle: "Bundle", answers: Answers, top: int) -> None:
         shares = [f"{name} {100 * share:.1f}" for name, share in list(answer.expression.items())[:top]]
         affect = [f"{value:+.2f}" for value in (answer.valence, answer.arousal) if value is not None]
         table.add_row(*(_escaped(cell) for cell in (str(path), *shares, *affect)))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 10_000  # a pipe has no edge at which a path would have to be broken
+    console.print(table)
 
 
 def write_json(bundle: "Bundle", answers: Answers, top: int) -> None:
