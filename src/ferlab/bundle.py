@@ -42,8 +42,8 @@ class Bundle:
         spec: what goes in and comes out.
         model: `name` and `options` of the architecture, plain values.
         net: the network, in evaluation mode.
-        provenance: dataset (a Source's name), digest (that Source's), protocol, licence, commit and the like, plain
-            values; `ferlab evaluate` compares dataset and digest to tell whether a model was selected on its data.
+        provenance: dataset (a Source's name), data_digest (its digest), protocol, licence, commit and the like, plain
+            values; `ferlab evaluate` compares the first two to tell whether a model was selected on its data.
         path: the folder it was loaded from, or None.
     """
 

@@ -211,7 +211,7 @@ def test_weights_of_another_label_order_are_refused_though_they_fit(folder, tmp_
 def test_weights_without_a_digest_are_refused(folder):
     file = folder / "weights.safetensors"
     save_file(load_file(file), file)
-    with pytest.raises(BundleError, match="as spec.json is, got None"):
+    with pytest.raises(BundleError, match=r"as spec\.json is, got None"):
         load_bundle(folder)
 
 

@@ -9,7 +9,6 @@ from typing import Any, ParamSpec
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -80,8 +79,10 @@ def recall_bars(result: Classification) -> Figure:
     axes.axvline(result.scores["mean_recall"], color=INK, linestyle="--", linewidth=1.2)
     for place, i in enumerate(order):
         label = f"{100 * result.recall[i]:.1f} % of {result.support[i]:,}"
-        axes.annotate(label, (result.recall[i], place), (5, 0), textcoords="offset points", va="center", fontsize=9,
-                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85})  # fmt: skip
+        axes.annotate(
+            label, (result.recall[i], place), (5, 0), textcoords="offset points", va="center", fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
     axes.tick_params(axis="y", labelcolor=INK)
     axes.grid(False, axis="y")
     axes.set(xlim=(0, 1.2), xticks=np.linspace(0, 1, 6), title="Recall by class (dashed: mean)")
@@ -92,7 +93,7 @@ def recall_bars(result: Classification) -> Figure:
 @styled
 def reliability_diagram(curves: Mapping[str, Reliability]) -> Figure:
     """Accuracy against confidence, one curve an entry; a point's area is its share of the faces."""
-    figure = Figure(figsize=(5, 4.2), layout="constrained")
+    figure = Figure(figsize=(6.2, 4.6), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, label="perfect")
     for (name, curve), colour in zip(curves.items(), (WRONG, RIGHT, "#6a994e"), strict=False):
@@ -101,8 +102,9 @@ def reliability_diagram(curves: Mapping[str, Reliability]) -> Figure:
         axes.plot(x, y, color=colour, label=f"{name}: ECE {100 * curve.ece:.1f} %")
         axes.scatter(x, y, s=8 + 240 * curve.count[full] / curve.count.sum(), color=colour, zorder=3, clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", title="Reliability")
-    _percent(axes)
-    axes.legend(loc="upper left")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    figure.legend(loc="outside lower left")
     return figure
 
 
@@ -114,7 +116,7 @@ def confidence_histogram(confidence: npt.NDArray[np.floating[Any]], correct: npt
         confidence: (n,) probability of the predicted class.
         correct: (n,) bool.
     """
-    figure = Figure(figsize=(5, 4.2), layout="constrained")
+    figure = Figure(figsize=(6.2, 4.2), layout="constrained")
     axes = figure.add_subplot()
     axes.hist(
         [confidence[correct], confidence[~correct]], bins=np.linspace(0, 1, 21).tolist(), stacked=True,
@@ -124,13 +126,8 @@ def confidence_histogram(confidence: npt.NDArray[np.floating[Any]], correct: npt
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(False, axis="x")
-    axes.legend(loc="upper left")
+    figure.legend(loc="outside lower left", ncols=2)
     return figure
-
-
-def _percent(axes: Axes) -> None:
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
 
 
 # What `curves` draws: a panel's title, and its lines as key -> (name, colour).

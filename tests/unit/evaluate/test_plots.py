@@ -32,13 +32,13 @@ def test_recall_bars_leave_out_a_class_without_faces():
 
 def test_reliability_legend_states_each_error():
     curve = reliability(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 1, 1]))
-    axes = plots.reliability_diagram({"before": curve}).axes[0]
-    assert "before: ECE 25.0 %" in [t.get_text() for t in axes.get_legend().get_texts()]
+    figure = plots.reliability_diagram({"before": curve})
+    assert "before: ECE 25.0 %" in [t.get_text() for t in figure.legends[0].get_texts()]
 
 
 def test_confidence_histogram_counts_right_and_wrong():
-    axes = plots.confidence_histogram(np.array([0.9, 0.8, 0.3]), np.array([True, True, False])).axes[0]
-    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["correct (2)", "wrong (1)"]
+    figure = plots.confidence_histogram(np.array([0.9, 0.8, 0.3]), np.array([True, True, False]))
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["correct (2)", "wrong (1)"]
 
 
 @pytest.mark.parametrize("epochs", [1, 5])

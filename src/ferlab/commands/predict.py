@@ -1,0 +1,137 @@
+"""`ferlab predict`: what a bundle says of face crops, as a table, JSON or CSV."""
+
+import csv
+import json
+import sys
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ferlab import config
+from ferlab.errors import ConfigError, DataError, suggest
+
+if TYPE_CHECKING:
+    from ferlab.bundle import Bundle, Prediction
+    from ferlab.cli import Invocation
+
+MISSING: Any = "???"
+
+
+@dataclass
+class PredictConfig:
+    """Keys of conf/predict.yaml, which explains them."""
+
+    bundle: str = MISSING
+    source: str = MISSING
+    top: int = 3
+    format: str = "table"
+    device: str = "auto"
+
+
+def predict(invocation: "Invocation") -> None:
+    """Answer for each face crop that `source` names. Nothing is printed unless every one of them can be read."""
+    settings = config.typed(config.compose(invocation.command.config, invocation.overrides), PredictConfig)
+    if settings.format not in WRITERS:
+        raise ConfigError(f"unknown format '{settings.format}'; {suggest(settings.format, WRITERS)}")
+    if settings.top < 1:
+        raise ConfigError(f"top must be at least 1, got {settings.top}")
+    paths = find_pictures(settings.source)
+
+    from ferlab.bundle import load_bundle, pick_device
+    from ferlab.data.source import read_image
+
+    bundle = load_bundle(settings.bundle, pick_device(settings.device))
+    answers = [(path, bundle.predict(read_image(path))) for path in paths]
+    WRITERS[settings.format](bundle, answers, settings.top)
+
+
+def find_pictures(source: str) -> list[Path]:
+    """The files that `source` names, sorted.
+
+    A picture is itself, a folder its pictures by suffix (not those of its folders), and anything else a glob, in
+    which ** reaches into folders; every file that a glob matches is taken for a picture.
+
+    Raises:
+        DataError: nothing found.
+    """
+    from ferlab.data.imagefolder import SUFFIXES
+
+    path = Path(source).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES)
+        looked_for = (
+            f"pictures ({', '.join(sorted(SUFFIXES))}) in the folder {path}; for folders in it use '{path}/**/*'"
+        )
+    else:
+        found = sorted(Path(name) for name in glob(str(path), recursive=True) if Path(name).is_file())
+        looked_for = f"a picture, a folder or files matching '{source}' in {Path.cwd()}; check the path"
+    if not found:
+        raise DataError(f"source must name face crops, found nothing: looked for {looked_for}")
+    return found
+
+
+Answers = list[tuple[Path, "Prediction"]]
+
+
+def write_table(bundle: "Bundle", answers: Answers, top: int) -> None:
+    """A row a face, the likeliest labels first."""
+    face = bundle.spec.face
+    cut = f"faces are taken as cut: margin {face.margin:g}, eyes {'aligned' if face.aligned else 'not aligned'}"
+    table = Table(box=None, pad_edge=False, header_style="bold", caption=cut, caption_justify="left")
+    table.add_column("source", overflow="fold")
+    for rank in range(min(top, len(bundle.spec.expression))):
+        table.add_column("expression, %" if rank == 0 else "")
+    for name in ("valence", "arousal") if bundle.spec.affect else ():
+        table.add_column(name, justify="right")
+    for path, answer in answers:
+        shares = [f"{name} {100 * share:.1f}" for name, share in list(answer.expression.items())[:top]]
+        affect = [f"{value:+.2f}" for value in (answer.valence, answer.arousal) if value is not None]
+        table.add_row(*(_escaped(cell) for cell in (str(path), *shares, *affect)))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 10_000  # a pipe has no edge at which a path would have to be broken
+    console.print(table)
+
+
+def write_json(bundle: "Bundle", answers: Answers, top: int) -> None:
+    """One document: the bundle's digest and a list of faces with their `top` labels, likeliest first."""
+    faces = []
+    for path, answer in answers:
+        face: dict[str, Any] = {"source": str(path)}
+        if bundle.spec.expression:
+            face["expression"] = dict(list(answer.expression.items())[:top])
+        if bundle.spec.affect:
+            face |= {"valence": answer.valence, "arousal": answer.arousal}
+        faces.append(face)
+    print(json.dumps({"bundle": bundle.spec.digest, "faces": faces}, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def write_csv(bundle: "Bundle", answers: Answers, top: int) -> None:
+    """A row a face: source, the likeliest label, and a probability column for every label in the bundle's order.
+
+    All labels whatever `top` is, so that the columns are the same for every face, as data frames want them.
+    """
+    names = bundle.spec.expression
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    affect = ["valence", "arousal"] if bundle.spec.affect else []
+    writer.writerow(["source", *(["expression"] if names else []), *names, *affect])
+    for path, answer in answers:
+        likeliest = list(answer.expression)[:1]
+        shares = [f"{answer.expression[name]:.6f}" for name in names]
+        numbers = [f"{value:.6f}" for value in (answer.valence, answer.arousal) if value is not None]
+        writer.writerow([path, *likeliest, *shares, *numbers])
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+WRITERS = {"table": write_table, "json": write_json, "csv": write_csv}

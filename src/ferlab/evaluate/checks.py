@@ -1,0 +1,86 @@
+"""What has to hold, and what has to be said, before a bundle is scored on a split."""
+
+import numpy as np
+import numpy.typing as npt
+
+from ferlab.bundle import Bundle
+from ferlab.data.source import Source, Split
+from ferlab.errors import BundleError, DataError, LabelError
+from ferlab.faces import FaceCrop
+from ferlab.labels import class_map
+
+# FER+ relabels FER2013's faces and keeps its splits, so a model selected on one was selected on the other's faces.
+SAME_FACES = {"ferplus": "fer2013"}
+
+
+def label_ids(bundle: Bundle, source: Source, split: Split) -> npt.NDArray[np.int64]:
+    """The labels of `split` as positions in the bundle's labels, (n,), mapped by name; -1 where a face has none.
+
+    Labels that only the bundle knows are fine: naming one of them is a mistake of the model.
+
+    Raises:
+        BundleError: the bundle has no expression head.
+        LabelError: faces with a label that the bundle cannot name.
+        DataError: no face has a label.
+    """
+    names = bundle.spec.expression
+    if not names:
+        raise BundleError(
+            f"the bundle {bundle.path} must answer expressions to be scored on them, got one that answers only valence "
+            "and arousal; give another bundle"
+        )
+    index = class_map(source.labels, names)
+    counts = split.counts(len(source.labels))
+    lacking = [f"{source.labels[i]} ({counts[i]:,} faces)" for i in np.flatnonzero((index < 0) & (counts > 0))]
+    if lacking:
+        remedy = "data.classes=7" if source.name == "ferplus" and len(source.labels) == 8 else "other data"
+        raise LabelError(
+            f"the bundle must know every label of {source.name} {split.name}, got none for {', '.join(lacking)}; it "
+            f"knows {', '.join(names)}; evaluate without them ({remedy}) or train a model with them"
+        )
+    if not counts.sum():
+        raise DataError(
+            f"{source.name} {split.name} must have labelled faces, got {len(split)} without; check the data"
+        )
+    return np.where(split.labels >= 0, index[split.labels], -1)
+
+
+def selection(bundle: Bundle, source: Source, split: Split, digest: str) -> tuple[str, bool]:
+    """How the bundle's training knew this split, as far as its provenance tells, and whether that flatters the score.
+
+    Args:
+        digest: that of `source`.
+    """
+    dataset, seen = bundle.provenance.get("dataset"), bundle.provenance.get("data_digest")
+    if dataset is None or seen is None:
+        return "the bundle does not say which data it was trained and selected on", True
+    if split.name == "test":
+        return "the bundle was not selected on a test split, as far as it says", False
+    role = "trained on" if split.name == "train" else "selected on"
+    if seen == digest:
+        return f"the model was {role} this split, so its score here is optimistic", True
+    if SAME_FACES.get(dataset, dataset) == SAME_FACES.get(source.name, source.name):
+        return f"the model was {role} {dataset}'s {split.name} split, which may hold these faces", True
+    return f"the model was trained and selected on {dataset}, not on this data", False
+
+
+def crop_caution(bundle: Bundle, source: Source) -> str | None:
+    """A sentence when the dataset's faces were cut otherwise than those the model was trained on."""
+    if bundle.spec.face == source.face:
+        return None
+    return (
+        f"the model expects faces cut with {_crop(bundle.spec.face)}, {source.name} has {_crop(source.face)}: "
+        "part of any difference in score may come from the crop"
+    )
+
+
+def count_caution(source: Source, split: Split) -> str | None:
+    """A sentence when the split does not have as many faces as the published one."""
+    official = source.official.get(split.name)
+    if official is None or official == len(split):
+        return None
+    return f"{source.name} {split.name} has {len(split):,} faces here and {official:,} as published: not comparable"
+
+
+def _crop(face: FaceCrop) -> str:
+    return f"margin {face.margin:g} and eyes {'aligned' if face.aligned else 'not aligned'}"

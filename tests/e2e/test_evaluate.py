@@ -1,0 +1,251 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, recall_score
+
+from ferlab.bundle import load_bundle, save_bundle, softmax
+from ferlab.cli import main
+from ferlab.data.fer2013 import fer2013
+
+from .conftest import LABELS, untrained
+
+
+def run(tmp_path, root, *overrides):
+    return main(["evaluate", f"bundle={tmp_path / 'run'}", "data=fer2013", f"data.root={root}", *overrides])
+
+
+def report(tmp_path, name="fer2013_validation_plain"):
+    return json.loads((tmp_path / "run" / "evaluation" / name / "report.json").read_text())
+
+
+def direct(bundle, faces, mirrored=False, temperature=1.5):
+    """Probabilities without any of the code under test but the network and `prepare`."""
+    prepared = np.stack([bundle.spec.prepare(np.repeat(face[..., None], 3, 2)) for face in faces])
+    views = [prepared, prepared[..., ::-1]] if mirrored else [prepared]
+    return np.mean([softmax(bundle.logits(view)["expression"] / temperature) for view in views], axis=0)
+
+
+@pytest.mark.parametrize("tta", ["plain", "flip"])
+def test_the_report_states_what_a_direct_computation_gives(tmp_path, bundle, fer2013_root, validation_faces, tta):
+    assert run(tmp_path, fer2013_root, f"tta={tta}", "bootstrap=50", "batch_size=7") == 0
+    document = report(tmp_path, f"fer2013_validation_{tta}")
+    faces, names = validation_faces
+    probabilities = direct(bundle, faces, mirrored=tta == "flip")
+    predicted = [LABELS[i] for i in probabilities.argmax(1)]
+    present = sorted(set(names))
+    assert document["scores"]["accuracy"] == pytest.approx(accuracy_score(names, predicted))
+    assert document["scores"]["macro_f1"] == pytest.approx(f1_score(names, predicted, labels=present, average="macro"))
+    recalls = recall_score(names, predicted, labels=present, average=None, zero_division=0)
+    assert [document["classes"][name]["recall"] for name in present] == pytest.approx(list(recalls))
+    assert document["scores"]["mean_recall"] == pytest.approx(recalls.mean())
+    own = probabilities[range(len(names)), [LABELS.index(name) for name in names]]
+    assert document["scores"]["nll"] == pytest.approx(-np.log(own).mean(), rel=1e-5)
+    assert document["classes"]["contempt"]["support"] == 0
+    assert document["classes"]["contempt"]["recall"] is None
+    assert document["classes"]["contempt"]["predicted"] == predicted.count("contempt")
+    assert np.sum(document["confusion"]) == len(names) == document["dataset"]["images"]
+    low, high = document["intervals"]["accuracy"]
+    assert low <= document["scores"]["accuracy"] <= high
+    assert document["baselines"]["majority"]["accuracy"] == pytest.approx(names.count("happiness") / len(names))
+
+
+def test_the_protocol_is_complete(tmp_path, bundle, fer2013_root):
+    assert run(tmp_path, fer2013_root, "tta=ten_crop", "bootstrap=10") == 0
+    document = report(tmp_path, "fer2013_validation_ten_crop")
+    for part in ("FER2013, 7 classes, official splits", "validation split", "41 images", "ten-crop (22 of 24 pixels"):
+        assert part in document["protocol"]
+    assert "commit" in document["protocol"]
+    assert document["settings"]["views"] == 10
+    assert document["bundle"]["digest"] == bundle.spec.digest
+    assert document["dataset"]["digest"] == fer2013(str(fer2013_root)).digest()
+    assert document["dataset"]["mapping"]["3"] == "happiness"
+    assert "41 faces here and 3,589 as published" in " ".join(document["cautions"])
+
+
+def test_mistakes_are_real_and_the_most_confident_first(tmp_path, bundle, fer2013_root, validation_faces):
+    assert run(tmp_path, fer2013_root, "bootstrap=10") == 0
+    mistakes = report(tmp_path)["mistakes"]
+    faces, names = validation_faces
+    probabilities = direct(bundle, faces)
+    assert len(mistakes) == min(24, sum(LABELS[g] != n for g, n in zip(probabilities.argmax(1), names, strict=True)))
+    confidences = [mistake["confidence"] for mistake in mistakes]
+    assert confidences == sorted(confidences, reverse=True)
+    row = int(re.search(r"fer2013\.csv:(\d+)$", mistakes[0]["image"])[1]) - 2 - 32  # after the header and Training
+    assert mistakes[0]["true"] == names[row]
+    assert mistakes[0]["predicted"] == LABELS[probabilities[row].argmax()] != names[row]
+    assert confidences[0] == pytest.approx(probabilities[row].max(), rel=1e-5)
+
+
+class Addresses(HTMLParser):
+    """Everything that a page could load, and the tags it uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.tags = [], set()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.found += [value for name, value in attributes if name in ("src", "href", "srcset", "data", "action")]
+
+
+def test_the_page_needs_no_other_file(tmp_path, bundle, fer2013_root):
+    assert run(tmp_path, fer2013_root, "bootstrap=10") == 0
+    page = (tmp_path / "run" / "evaluation" / "fer2013_validation_plain" / "report.html").read_text()
+    addresses = Addresses()
+    addresses.feed(page)
+    assert len(addresses.found) > 5
+    assert all(address.startswith("data:image/") for address in addresses.found)
+    assert not addresses.tags & {"script", "link", "iframe", "object", "embed"}
+    assert "http" not in page
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "which the dataset does not label" in page
+    assert "Expressions are not feelings" in page
+
+
+def test_words_of_bundle_and_dataset_are_escaped(tmp_path, fer2013_root):
+    evil = "<script>alert(1)</script>"
+    save_bundle(untrained(provenance={"dataset": evil, "data_digest": "x"}), tmp_path / "run" / "bundle", {}, "")
+    assert run(tmp_path, fer2013_root, "bootstrap=10") == 0
+    page = (tmp_path / "run" / "evaluation" / "fer2013_validation_plain" / "report.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_the_terminal_says_the_same_without_colours(tmp_path, bundle, fer2013_root, capsys):
+    assert run(tmp_path, fer2013_root, "bootstrap=10") == 0
+    out = capsys.readouterr().out
+    document = report(tmp_path)
+    assert "\x1b" not in out
+    accuracy = next(line for line in out.splitlines() if line.startswith("accuracy"))
+    assert accuracy.split()[1] == f"{100 * document['scores']['accuracy']:.1f}"
+    assert document["protocol"] in out
+    assert str(tmp_path / "run" / "evaluation" / "fer2013_validation_plain" / "report.html") in out
+    assert [line.split()[0] for line in out.splitlines() if line.split()[0] in LABELS] == list(LABELS)
+    assert "at the bundle's temperature 1.500" in out
+
+
+@pytest.mark.parametrize(
+    ("dataset", "digest", "said"),
+    [
+        ("fer2013", None, "the model was selected on this split"),
+        ("ferplus", "other", "selected on ferplus's validation split, which may hold these faces"),
+        ("affectnet", "other", None),
+    ],
+)
+def test_a_split_that_selected_the_model_is_called_so(tmp_path, fer2013_root, capsys, dataset, digest, said):
+    known = digest or fer2013(str(fer2013_root)).digest()
+    made = untrained(provenance={"dataset": dataset, "data_digest": known})
+    save_bundle(made, tmp_path / "run" / "bundle", {}, "")
+    assert run(tmp_path, fer2013_root, "bootstrap=10") == 0
+    out = capsys.readouterr().out
+    cautions = " ".join(report(tmp_path)["cautions"])
+    if said is None:
+        assert "selected" not in cautions
+    else:
+        assert said in out
+        assert said in cautions
+
+
+def test_a_second_run_replaces_the_first_and_a_seed_gives_one_report(tmp_path, bundle, fer2013_root):
+    documents = []
+    for seed in (1, 2, 2):
+        assert run(tmp_path, fer2013_root, "bootstrap=10", f"seed={seed}") == 0
+        documents.append({key: value for key, value in report(tmp_path).items() if key != "created"})
+    assert documents[0]["intervals"] != documents[1]["intervals"]
+    assert documents[1] == documents[2]
+    folder = tmp_path / "run" / "evaluation"
+    assert [path.name for path in folder.iterdir()] == ["fer2013_validation_plain"]
+    assert {path.name for path in (folder / "fer2013_validation_plain").iterdir()} == {"report.json", "report.html"}
+
+
+def test_out_is_where_the_report_goes_but_nothing_else_is_ever_deleted(tmp_path, bundle, fer2013_root, capsys):
+    assert run(tmp_path, fer2013_root, "bootstrap=10", f"out={tmp_path / 'berichte ä' / 'x'}") == 0
+    assert (tmp_path / "berichte ä" / "x" / "report.json").is_file()
+    assert run(tmp_path, fer2013_root, "bootstrap=10", f"out={fer2013_root}") == 2
+    assert "out must be a new folder or an older report's" in capsys.readouterr().err
+    assert (fer2013_root / "fer2013.csv").is_file()
+
+
+@pytest.fixture
+def contempt_root(tmp_path, crops):
+    """An image folder with two faces of contempt."""
+    picture = (crops / "a ü.png").read_bytes()
+    for name, count in (("happy", 1), ("contempt", 2)):
+        folder = tmp_path / "pictures" / "validation" / name
+        folder.mkdir(parents=True)
+        for i in range(count):
+            (folder / f"{i}.png").write_bytes(picture)
+    return tmp_path / "pictures"
+
+
+def test_faces_that_the_bundle_cannot_name_are_refused_by_name(tmp_path, contempt_root, capsys):
+    save_bundle(untrained(LABELS[:7]), tmp_path / "run" / "bundle", {}, "")
+    arguments = [f"bundle={tmp_path / 'run'}", "data=imagefolder", f"data.root={contempt_root}"]
+    assert main(["evaluate", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert "contempt (2 faces)" in error
+    assert "train a model with them" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run" / "evaluation").exists()
+
+
+def test_three_faces_are_scored_but_not_cross_fitted(tmp_path, bundle, contempt_root, capsys):
+    arguments = [f"bundle={tmp_path / 'run'}", "data=imagefolder", f"data.root={contempt_root}", "bootstrap=10"]
+    assert main(["evaluate", *arguments]) == 0
+    assert "3 faces are too few to fit a temperature" in capsys.readouterr().out
+    document = report(tmp_path, "imagefolder_validation_plain")
+    assert document["calibration"]["ece_after"] is None
+    assert document["baseline_note"].startswith("class frequencies of the evaluated split")
+
+
+def test_a_damaged_picture_stops_the_score_by_name(tmp_path, bundle, contempt_root, capsys):
+    (contempt_root / "validation" / "contempt" / "1.png").write_bytes(b"\x89PNG not really")
+    assert main(["evaluate", f"bundle={tmp_path / 'run'}", "data=imagefolder", f"data.root={contempt_root}"]) == 1
+    assert str(contempt_root / "validation" / "contempt" / "1.png") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("override", "code", "said"),
+    [
+        ("tta=flp", 2, "did you mean 'flip'"),
+        ("split=test", 1, "has no PrivateTest rows"),
+        ("split=dev", 1, "has no split 'dev'"),
+        ("bootstraps=10", 2, "did you mean 'bootstrap'"),
+        ("bootstrap=0", 2, "at least 1"),
+        ("bootstrap=many", 2, "bootstrap"),
+        ("device=cpuu", 2, "did you mean 'cpu'"),
+        ("bundle=/nowhere", 1, "spec.json, got none in /nowhere"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_an_exit_code(tmp_path, bundle, fer2013_root, capsys, override, code, said):
+    assert run(tmp_path, fer2013_root, override) == code
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.startswith("ferlab: ")
+    assert error.count("\n") == 1
+
+
+def test_a_bundle_without_an_expression_head_is_refused(tmp_path, fer2013_root, capsys):
+    save_bundle(untrained((), affect=True), tmp_path / "run" / "bundle", {}, "")
+    assert run(tmp_path, fer2013_root) == 1
+    assert "only valence and arousal" in capsys.readouterr().err
+
+
+def test_what_evaluation_feeds_is_what_prepare_returns(tmp_path, bundle, fer2013_root, monkeypatch):
+    fed = []
+
+    def recorded(self, images):
+        fed.append(np.array(images))
+        return {"expression": np.zeros((len(images), 8), np.float32)}
+
+    monkeypatch.setattr("ferlab.bundle.Bundle.logits", recorded)
+    assert run(tmp_path, fer2013_root, "bootstrap=10", "batch_size=16") == 0
+    split = fer2013(str(fer2013_root)).split("validation")
+    spec = load_bundle(tmp_path / "run").spec
+    expected = [spec.prepare(split.read(i)).tobytes() for i in range(len(split))]
+    assert [face.tobytes() for batch in fed for face in batch] == expected
+    assert [len(batch) for batch in fed] == [16, 16, 9]

@@ -1,0 +1,41 @@
+import base64
+
+import cv2
+import numpy as np
+import pytest
+
+from ferlab.errors import ConfigError
+from ferlab.evaluate import page
+from ferlab.evaluate.report import check_folder
+
+
+def decoded(uri):
+    return cv2.imdecode(np.frombuffer(base64.b64decode(uri.split(",")[1]), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def test_a_small_face_is_shown_pixel_by_pixel_in_its_colours():
+    face = np.random.default_rng(0).integers(0, 256, (48, 40, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(decoded(page._png(face)), face)
+
+
+def test_a_large_face_is_shrunk_and_keeps_its_shape():
+    assert decoded(page._png(np.zeros((480, 240, 3), np.uint8))).shape == (96, 48, 3)
+
+
+def test_values_as_text():
+    assert page.percent(0.7125) == "71.2"
+    assert page.percent(None) == "–"
+    assert page.plain({"widths": [4, 8], "name": {"x": None}}) == "widths: [4, 8], name: x: not known"
+    assert page.plain({}) == "none"
+
+
+def test_only_an_older_report_may_be_replaced(tmp_path):
+    check_folder(tmp_path / "new")
+    check_folder(tmp_path)
+    (tmp_path / "report.json").touch()
+    check_folder(tmp_path)
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ConfigError, match="with other files; set out="):
+        check_folder(tmp_path)
+    with pytest.raises(ConfigError, match="with other files"):
+        check_folder(tmp_path / "thesis.tex")

@@ -1,0 +1,32 @@
+import re
+import subprocess
+
+from ferlab import provenance
+
+
+def fake(monkeypatch, root, checkout):
+    module = root / "src" / "ferlab" / "provenance.py"
+    module.parent.mkdir(parents=True)
+    module.touch()
+    monkeypatch.setattr(provenance, "__file__", str(module))
+    if checkout:
+        for command in (
+            ["init", "-q"],
+            ["add", "."],
+            ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "m"],
+        ):
+            subprocess.run(["git", "-C", str(root), *command], check=True)
+    return module
+
+
+def test_commit_of_a_checkout_and_whether_it_was_changed(tmp_path, monkeypatch):
+    module = fake(monkeypatch, tmp_path, checkout=True)
+    assert re.fullmatch("[0-9a-f]{12}", provenance.commit())
+    module.write_text("changed")
+    assert re.fullmatch(r"[0-9a-f]{12}\+changes", provenance.commit())
+
+
+def test_an_installed_package_inside_another_repository_has_no_commit(tmp_path, monkeypatch):
+    subprocess.run(["git", "-C", str(tmp_path), "init", "-q"], check=True)
+    fake(monkeypatch, tmp_path / "site", checkout=False)
+    assert provenance.commit() is None
