@@ -1,7 +1,16 @@
-"""Which code made a file."""
+"""Which code, machine and command made a file."""
 
+import os
+import platform
 import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "albumentations", "numpy", "opencv-python-headless")
 
 
 def commit() -> str | None:
@@ -19,3 +28,30 @@ def commit() -> str | None:
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10)
     return done.stdout.strip()
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions and hardware, plain values."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {
+        "ferlab": version("ferlab"),
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in PACKAGES},
+        "platform": platform.platform(),
+        "device": f"{device.type}: {name}",
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")
+
+
+def command_line() -> str:
+    """The command that started this run."""
+    return " ".join(["ferlab", *sys.argv[1:]])

@@ -12,8 +12,8 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 # 41 faces in steps of 8: the last step has one face, so one process has none.
 CONFIG = [
     "data=synthetic", "data.train=41", "data.validation=15", "data.test=1", "data.size=16", "model=small_resnet",
-    "model.size=16", "augment=batched", "loss=focal", "loss.class_weights=none", "optimizer=sgd", "trainer.batch_size=8",
-    "trainer.epochs=2", "trainer.threads=1", "trainer.device=cpu", "trainer.precision=32-true", "tracker=none",
+    "model.size=16", "augment=batched", "loss=focal", "loss.class_weights=none", "optimizer=sgd",
+    "trainer.batch_size=8", "trainer.epochs=2", "trainer.threads=1", "trainer.device=cpu", "trainer.precision=32-true", "tracker=none",
 ]  # fmt: skip
 TORCHRUN = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
@@ -34,7 +34,9 @@ def test_two_processes_are_one(tmp_path: Path, more: list[str]) -> None:
     for notes, processes in ((one, 1), (two, 2)):
         assert len(notes["seen"]) == processes
         for epoch in range(2):
-            rows = [row for seen in notes["seen"] for row in seen[len(seen) // 2 * epoch : len(seen) // 2 * (epoch + 1)]]
+            rows = [
+                row for seen in notes["seen"] for row in seen[len(seen) // 2 * epoch : len(seen) // 2 * (epoch + 1)]
+            ]
             assert sorted(rows) == list(range(41))
     for a, b in zip(one["epochs"], two["epochs"], strict=True):
         for name, value in a.items():

@@ -75,7 +75,12 @@ def start(*arguments: str, code: str = "") -> subprocess.Popen[str]:
 def test_a_run_leaves_what_it_promises(capsys: pytest.CaptureFixture[str]) -> None:
     folder = run(*TINY)
     out = capsys.readouterr().out
-    assert sorted(p.name for p in folder.bundle.iterdir()) == ["README.md", "metrics.json", "spec.json", "weights.safetensors"]
+    assert sorted(p.name for p in folder.bundle.iterdir()) == [
+        "README.md",
+        "metrics.json",
+        "spec.json",
+        "weights.safetensors",
+    ]
     assert "labels  neutral" in out
     assert f"run     {folder.path}" in out
     assert out.count("epoch   ") == 3

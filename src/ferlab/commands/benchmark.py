@@ -20,11 +20,11 @@ from ferlab.commands.recipe import TrainConfig, build_fit, model_spec
 from ferlab.data.loaders import Batch, Part, plan
 from ferlab.data.source import Source
 from ferlab.files import write_json
+from ferlab.provenance import commit, environment
 from ferlab.train.clock import Clock
 from ferlab.train.engine import launch
 from ferlab.train.fit import Fit, train_epoch
 from ferlab.train.interrupt import StopRequest
-from ferlab.train.provenance import environment, git_commit
 from ferlab.train.state import Position
 from ferlab.train.tracking import Tracker, TrackerOptions
 
@@ -82,7 +82,7 @@ def train(invocation: "Invocation") -> None:
         "epoch_s": epoch_s,
         "memory_mb": {"imports": imports_mb, "training": peak_mb - imports_mb},
         "environment": environment(fabric.device),
-        "commit": git_commit(),
+        "commit": commit(),
     }
     _show(figures, Console(highlight=False))
     if options.out:

@@ -14,13 +14,13 @@ from ferlab.commands.recipe import TrainConfig, build_fit, model_spec
 from ferlab.data.source import Source
 from ferlab.errors import ConfigError, suggest
 from ferlab.metrics import EPOCH_METRICS
+from ferlab.provenance import command_line, commit, environment
 from ferlab.train.clock import Clock
 from ferlab.train.engine import launch
 from ferlab.train.fit import Epoch, Fit, fit
 from ferlab.train.folder import RunFolder, new_folder
 from ferlab.train.interrupt import listening
 from ferlab.train.progress import ProgressView
-from ferlab.train.provenance import command_line, environment, git_commit
 from ferlab.train.state import load_checkpoint, save_checkpoint
 from ferlab.train.tracking import Tracker, TrackerOptions
 
@@ -114,7 +114,7 @@ def describe(options: TrainConfig, source: Source, fabric: Fabric) -> dict[str, 
     """The record of the run: what somebody needs to repeat it and to judge its numbers."""
     return {
         "command": command_line(),
-        "commit": git_commit(),
+        "commit": commit(),
         "environment": environment(fabric.device),
         "dataset": source.name,
         "protocol": source.protocol,
@@ -154,7 +154,7 @@ def start_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any], 
     if not run.state.fabric.is_global_zero:
         return
     earlier = folder.rewind(run.state.position.epoch)
-    tags = {"git_commit": record["commit"], "command": record["command"], "folder": str(folder.path.absolute())}
+    tags = {"git_commit": str(record["commit"]), "command": record["command"], "folder": str(folder.path.absolute())}
     shown = {k: v for k, v in record.items() if k not in ("command", "commit", "mlflow_run", "mapping")}
     tracker.start(folder.path.name, asdict(options) | {"run": shown}, tags, record["mlflow_run"], earlier)
     record["mlflow_run"] = tracker.run_id or record["mlflow_run"]
