@@ -67,7 +67,7 @@ def test_each_face_is_mirrored_by_its_own_number():
 
 @pytest.mark.parametrize(("u", "turns"), [(1.0, 1), (0.0, -1)])
 def test_a_quarter_turn_moves_every_pixel_where_it_should(u, turns):
-    # At +90° the output at (x, y) shows the input at (-y, x): what was on the right is on top, on the left at the bottom.
+    # At +90° the output at (x, y) shows the input at (-y, x): right goes to the top, left to the bottom.
     images, _ = drawn(n=1, size=9)
     result = only(rotate=90.0)(images, numbers(ANGLE=u))
     torch.testing.assert_close(result, images.rot90(turns, (2, 3)).float(), atol=1e-2, rtol=0)
