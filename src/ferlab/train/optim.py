@@ -138,7 +138,10 @@ def constant(optimizer: Optimizer, steps: int, epochs: int, maximise: bool) -> S
 
 
 def ema_of(net: Net, decay: float | None) -> Any:
-    """A moving average of the weights (Polyak and Juditsky 1992), warmed up, by timm; or None."""
+    """A moving average of the weights (Polyak and Juditsky 1992) by timm, or None.
+
+    At step t, from 1, the decay is the smaller of `decay` and 1 - t^(-2/3): the first weights are soon forgotten.
+    """
     if decay is None:
         return None
     if not 0 < decay < 1:
