@@ -45,12 +45,20 @@ class BatchAugment:
     ) -> None:
         for name, value, most in (
             ("flip", flip, 1),
-            ("erase", erase, 1),
-            ("scale", scale, 0.9),
             ("rotate", rotate, 180),
+            ("scale", scale, 0.9),
+            ("translate", translate, 1),
+            ("brightness", brightness, 1),
+            ("contrast", contrast, 1),
+            ("erase", erase, 1),
         ):
             if not 0 <= value <= most:
                 raise ConfigError(f"augment.batch.{name} must be in [0, {most}], got {value}")
+        if not 0 < erase_side[0] <= erase_side[1] <= 1:
+            raise ConfigError(
+                "augment.batch.erase_side must be the smallest and the largest side in (0, 1], "
+                f"got {list(erase_side)}; such as [0.125, 0.4]"
+            )
         self.flip, self.rotate, self.scale, self.translate = flip, rotate, scale, translate
         self.brightness, self.contrast = brightness, contrast
         self.erase, self.erase_side = erase, erase_side
@@ -63,7 +71,7 @@ class BatchAugment:
             uniform: (n, DRAWS) numbers in [0, 1), on any device; the same numbers give the same change.
 
         Returns:
-            (n, c, h, w) float32 in [0, 255], in the memory format of the input.
+            (n, c, h, w) float32 in [0, 255].
         """
         u = uniform.to(images.device)
         warped = F.grid_sample(

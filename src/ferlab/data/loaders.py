@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ferlab.data.augment import BatchAugment
 from ferlab.data.source import Split
-from ferlab.errors import ConfigError, suggest
+from ferlab.errors import ConfigError, FerlabError, suggest
 from ferlab.spec import ModelSpec
 
 Rows = npt.NDArray[np.int64]
@@ -161,9 +161,10 @@ class Streamed:
         self.device = device
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.sampler: list[list[tuple[int, int, int]]] = []
-        self.loader: DataLoader[Tensor] = DataLoader(
+        self.loader: DataLoader[Tensor | FerlabError] = DataLoader(
             _Faces(split, spec, sample, seed),
             batch_sampler=self.sampler,  # filled for each epoch; the workers stay
+            collate_fn=_stack,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
@@ -175,26 +176,42 @@ class Streamed:
     def batches(self, epoch: int, parts: Sequence[Part]) -> Iterator[Batch]:
         self.sampler[:] = [[(epoch, int(p), int(r)) for p, r in zip(x.positions, x.rows, strict=True)] for x in parts]
         for part, images in zip(parts, self.loader, strict=True):
+            if isinstance(images, FerlabError):
+                raise images
             rows = torch.from_numpy(part.rows)
             targets = {name: value[rows].to(self.device, non_blocking=True) for name, value in self.targets.items()}
             images = images.to(self.device, non_blocking=True).contiguous(memory_format=self.format)
             yield Batch(part, images, targets)
 
 
-class _Faces(Dataset[Tensor]):
-    """One prepared face for (epoch, position, row)."""
+class _Faces(Dataset[Tensor | FerlabError]):
+    """One prepared face for (epoch, position, row), or why it cannot be had: torch would wrap an error that a worker
+    raises in a traceback.
+    """
 
     def __init__(self, split: Split, spec: ModelSpec, sample: Callable[..., Any] | None, seed: int) -> None:
         self.split, self.spec, self.sample, self.seed = split, spec, sample, seed
 
-    def __getitem__(self, key: tuple[int, int, int]) -> Tensor:
-        epoch, position, row = key
+    def __getitem__(self, key: tuple[int, int, int]) -> Tensor | FerlabError:
+        try:
+            return self._face(*key)
+        except FerlabError as error:
+            return error
+
+    def _face(self, epoch: int, position: int, row: int) -> Tensor:
         face = self.split.read(row)
         if self.sample is not None:
             words = [self.seed, epoch, 2, position]
             self.sample.set_random_state(np.random.default_rng(words), random.Random(repr(words)))  # type: ignore[attr-defined]
             face = self.sample(image=face)["image"]
         return torch.from_numpy(self.spec.prepare(face))
+
+
+def _stack(faces: list[Tensor | FerlabError]) -> Tensor | FerlabError:
+    """The faces as one tensor, or the first error among them."""
+    errors = [face for face in faces if isinstance(face, FerlabError)]
+    stacked: Tensor | FerlabError = errors[0] if errors else default_collate(faces)
+    return stacked
 
 
 def _one_thread(worker: int) -> None:

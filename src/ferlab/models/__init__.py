@@ -1,6 +1,7 @@
 """The model zoo: one file a family and one dict. A saved model is a name here and plain options, never a class path."""
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 from ferlab.errors import ConfigError, suggest
@@ -28,12 +29,17 @@ def build(spec: ModelSpec, name: str, options: Mapping[str, Any]) -> Net:
         options: keyword arguments of that builder, plain values.
 
     Raises:
-        ConfigError: no such model, or no such option.
+        ConfigError: no such model, no such option, or a value that it cannot have.
     """
     if name not in BUILDERS:
         raise ConfigError(f"unknown model '{name}'; {suggest(name, BUILDERS)}")
+    known = [p for p in signature(BUILDERS[name]).parameters if p not in ("channels", "size")]
+    for option in options:
+        if option not in known:
+            raise ConfigError(f"unknown option '{option}' of model {name}; {suggest(option, known)}")
     try:
         backbone = BUILDERS[name](channels=spec.channels, size=spec.size, **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"model {name} does not take the options {dict(options)}: {error}") from error
+    except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:  # torch raises all kinds
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"cannot build model {name} with {dict(options)}: {reason}; correct model.options") from error
     return Net(spec, backbone)

@@ -1,7 +1,5 @@
 """`Net`: normalisation, a backbone and the heads, built from a specification."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -71,6 +69,3 @@ def initialise(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-Options = dict[str, Any]

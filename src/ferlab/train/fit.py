@@ -174,6 +174,9 @@ def train_epoch(run: Fit) -> bool:
     batches = iter(run.train.batches(epoch, parts))
     for index, group in groupby(parts, key=lambda part: part.step):
         loss = _sum(fabric, _train_step(run, epoch, list(group), batches, totals))
+        if state.ema is not None:
+            with run.clock("optimizer"):
+                state.ema.update(state.net, epoch * steps + index + 1)  # its warm-up goes by the number of the step
         first_bad = torch.where((first_bad < 0) & ~torch.isfinite(loss), index, first_bad)
         position = state.position
         position.step = index + 1
@@ -218,8 +221,6 @@ def _train_step(run: Fit, epoch: int, parts: Sequence[Part], batches: Iterator[A
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.schedule.after_step()
-        if state.ema is not None:
-            state.ema.update(state.net)
     return step_loss
 
 

@@ -89,10 +89,13 @@ def onecycle(
 ) -> Schedule:
     """Up to the optimizer's lr and down to nearly nothing (Smith and Topin 2019, arXiv:1708.07120), by steps."""
     peaks = [group["lr"] for group in optimizer.param_groups]
+    total = steps * epochs + 1  # it counts its own start as a step
+    if pct_start * total == 1:  # a peak at the very first step makes it divide by zero
+        pct_start *= 1 - 1e-12
     scheduler = OneCycleLR(
         optimizer,
         peaks,
-        total_steps=steps * epochs + 1,  # it counts its own start as a step
+        total_steps=total,
         pct_start=pct_start,
         cycle_momentum=False,
         div_factor=div_factor,
@@ -107,8 +110,10 @@ def cosine(
     """A linear warm-up, then half a cosine down to `floor` (Loshchilov and Hutter 2017, eq. 5), by steps."""
     warmup = round(warmup_epochs * steps)
     rest = steps * epochs - warmup
-    if rest < 1:
-        raise ConfigError(f"scheduler.warmup_epochs must be below the {epochs} epochs of training, got {warmup_epochs}")
+    if warmup < 0 or rest < 1:
+        raise ConfigError(
+            f"scheduler.warmup_epochs must be 0 or more and below trainer.epochs={epochs}, got {warmup_epochs}"
+        )
     decay = CosineAnnealingLR(optimizer, rest, eta_min=floor)
     if not warmup:
         return Schedule(decay, every_step=True)
@@ -120,6 +125,8 @@ def step(
     optimizer: Optimizer, steps: int, epochs: int, maximise: bool, every: int = 10, gamma: float = 0.1
 ) -> Schedule:
     """Multiply by `gamma` after each `every` epochs."""
+    if every < 1:
+        raise ConfigError(f"scheduler.every must be 1 or more epochs, got {every}")
     return Schedule(StepLR(optimizer, every, gamma), every_step=False)
 
 
@@ -138,7 +145,10 @@ def constant(optimizer: Optimizer, steps: int, epochs: int, maximise: bool) -> S
 
 
 def ema_of(net: Net, decay: float | None) -> Any:
-    """A moving average of the weights (Polyak and Juditsky 1992), warmed up, by timm; or None."""
+    """A moving average of the weights (Polyak and Juditsky 1992) by timm, or None.
+
+    At step t, from 1, the decay is the smaller of `decay` and 1 - t^(-2/3): the first weights are soon forgotten.
+    """
     if decay is None:
         return None
     if not 0 < decay < 1:

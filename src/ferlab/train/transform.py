@@ -65,8 +65,9 @@ class Transform:
 
 def draw_class(votes: Tensor, uniform: Tensor) -> Tensor:
     """One class a row, with the votes (n, k) as probabilities, from uniform numbers (n,) in [0, 1)."""
-    chance = uniform.to(votes.device)[:, None]
-    return (votes.cumsum(1) <= chance).sum(1).clamp(max=votes.shape[1] - 1)
+    bounds = votes.cumsum(1)
+    # The rows sum to 1 up to rounding only: without the factor a number near 1 could fall behind the last class.
+    return (bounds <= uniform.to(votes.device)[:, None] * bounds[:, -1:]).sum(1)
 
 
 def mix(
