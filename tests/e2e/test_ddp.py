@@ -13,7 +13,8 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 CONFIG = [
     "data=synthetic", "data.train=41", "data.validation=15", "data.test=1", "data.size=16", "model=small_resnet",
     "model.size=16", "augment=batched", "loss=focal", "loss.class_weights=none", "optimizer=sgd",
-    "trainer.batch_size=8", "trainer.epochs=2", "trainer.threads=1", "trainer.device=cpu", "trainer.precision=32-true", "tracker=none",
+    "trainer.batch_size=8", "trainer.epochs=2", "trainer.threads=1", "trainer.device=cpu",
+    "trainer.precision=32-true", "tracker=none",
 ]  # fmt: skip
 TORCHRUN = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
