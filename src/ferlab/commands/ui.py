@@ -1,6 +1,7 @@
 """`ferlab ui`: MLflow's pages."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -35,15 +36,16 @@ def ui(invocation: "Invocation") -> int:
         )
     _require_free(options.host, options.port)
     print(f"MLflow: http://{options.host}:{options.port} (starts in about ten seconds; Ctrl-C stops it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store, "--workers", "1"]
+    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "ui", "--backend-store-uri", store, "--workers", "1"]
+    command += ["--host", options.host, "--port", str(options.port), "--uvicorn-opts", "--log-level warning"]
     # Its job workers make the start four times longer, and ferlab uses none.
     settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    server = subprocess.Popen(
-        [*command, "--host", options.host, "--port", str(options.port)], env=os.environ | settings
-    )
+    # In a session of its own it does not see Ctrl-C, which it answers with a traceback.
+    server = subprocess.Popen(command, env=os.environ | settings, start_new_session=True)
     try:
         return server.wait()
-    except KeyboardInterrupt:  # the server got it as well
+    except KeyboardInterrupt:
+        os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=10)
         return 0
 
