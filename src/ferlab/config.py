@@ -35,7 +35,8 @@ def _defaults(command: str) -> list[str]:
     Read without a YAML parser, for speed: `  - [optional ]group: option` or `  - config`.
     """
     lines = (conf_dir() / f"{command}.yaml").read_text(encoding="utf-8").splitlines()
-    items = [line.strip()[2:].removeprefix("optional ") for line in lines if line.startswith("  - ")]
+    listed = (line.partition("#")[0].strip() for line in lines if line.startswith("  - "))
+    items = [line.removeprefix("- ").removeprefix("optional ") for line in listed]
     extended = [name for item in items if ":" not in item and item != "_self_" for name in _defaults(item)]
     return extended + [item.split(":")[0] for item in items if ":" in item]
 

@@ -1,7 +1,6 @@
 """Every family of the model zoo keeps the same promises, whatever its input."""
 
 import inspect
-from itertools import pairwise
 
 import pytest
 import torch
@@ -205,9 +204,8 @@ def test_parameter_counts_computed_by_hand():
     spec = spec_of(affect=False)
     counts = {name: sum(p.numel() for p in build(spec, name, {}).parameters()) for name in BUILDERS}
     assert counts["custom_cnn"] == expected
-    # small_resnet: 5×5 stem, then stages of two 3×3 and, from the second on, a 1×1 shortcut.
-    width = [32, 32, 64, 128, 256]
-    stages = [9 * b * a + 9 * a * a + 4 * a + (b * a + 2 * a if b != a else 0) for b, a in pairwise(width)]
+    # small_resnet: 5×5 stem, then stages of a 3×3 that doubles the width and a block of two more.
+    stages = [9 * w // 2 * w + 2 * w + 2 * (9 * w * w + 2 * w) for w in (64, 128, 256)]
     assert counts["small_resnet"] == 25 * 32 + 2 * 32 + sum(stages) + (256 + 1) * 8
     assert round(counts["se_resnet"] / 1e6, 1) == 11.4  # as conf/model/se_resnet.yaml says
 

@@ -104,8 +104,9 @@ def test_a_dead_server_never_stops_training(capsys: pytest.CaptureFixture[str]) 
 def test_what_a_server_missed_is_sent_when_it_is_back(tmp_path: Path) -> None:
     said: list[str] = []
     tracker = Tracker(TrackerOptions(uri=f"sqlite:///{tmp_path}/mlruns/mlflow.db"), said.append)
-    tracker.start("run", {"a": {"b": 1}}, {}, None, [])
+    tracker.start("run", {"a": {"train: no FER+ picture": 1}}, {}, None, [])
     healthy = tracker._client
+    assert healthy.get_run(tracker.run_id).data.params == {"a.train_ no FER_ picture": "1"}
 
     class Down:
         def log_batch(self, *arguments, **named):

@@ -55,6 +55,7 @@ def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:
     if options.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and nothing here reads such memory
         torch.backends.cudnn.benchmark = False
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))
     strategy: str | Strategy = "auto"

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,9 @@ class Tracker:
                 self.options.experiment, artifact_location=_artifacts(uri)
             )  # fmt: skip
             self.run_id = client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id
-            flat = [Param(key, str(value)[:6000]) for key, value in flatten(parameters).items()]
+            # MLflow takes few characters in a name, and 6000 in a value.
+            names = {key: re.sub(r"[^\w\-./ ]", "_", key) for key in flatten(parameters)}
+            flat = [Param(names[key], str(value)[:6000]) for key, value in flatten(parameters).items()]
             client.log_batch(self.run_id, params=flat)
         self._client = client
 

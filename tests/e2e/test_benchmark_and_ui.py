@@ -1,0 +1,59 @@
+"""`ferlab benchmark train` and `ferlab ui`: that they measure and refuse what they say, not how fast anything is."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+
+from ferlab.cli import main
+
+TINY = [
+    "data=synthetic", "data.train=40", "data.validation=8", "data.test=8", "data.size=24", "model=small_resnet",
+    "model.size=16", "model.options.width=4", "loss=cross_entropy", "trainer.batch_size=16", "trainer.threads=1",
+    "tracker=none", "steps=3", "rounds=2",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("augment", ["batched", "standard"])
+def test_the_benchmark_times_every_way_and_part(augment: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "train", *TINY, f"augment={augment}", "out=figures.json", "--debug"]) == 0
+    figures = json.loads(Path("figures.json").read_text())
+    rates = figures["images_per_s"]
+    assert list(rates) == [
+        "end to end", "bound: one resident batch", "plain loop, 0 workers", "plain loop, 2 workers",
+    ]  # fmt: skip
+    assert all(len(values) == 2 and min(values) > 0 for values in rates.values())
+    # The ratios are those of the same round, against the faster plain loop.
+    of_the_bound = [a / b for a, b in zip(rates["end to end"], rates["bound: one resident batch"], strict=True)]
+    assert figures["ratios"]["of the bound"]["min"] == pytest.approx(min(of_the_bound))
+    assert set(figures["step_ms"]) == {"load", "augment", "forward", "backward", "optimizer"}
+    # The parts of a step fill nearly all of its time, and are counted for the timed rounds alone.
+    steps_ms = sum(1e3 * 48 / rate for rate in rates["end to end"]) / (2 * 3)
+    assert 0.5 * steps_ms < sum(figures["step_ms"].values()) <= steps_ms
+    assert figures["memory_mb"]["training"] >= 0
+    assert not Path("outputs").exists()
+    assert not Path("mlruns").exists()
+    out = capsys.readouterr().out
+    assert "of the bound" in out
+    assert "tracking" in out
+
+
+def test_ui_needs_runs_and_a_free_port(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ui"]) == 2
+    assert "mlruns/mlflow.db" in capsys.readouterr().err
+    Path("mlruns").mkdir()
+    Path("mlruns/mlflow.db").touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["ui", f"port={taken.getsockname()[1]}"]) == 2
+    assert "port=" in capsys.readouterr().err
