@@ -126,7 +126,7 @@ def _kind(value: Any) -> str:
 
 @contextmanager
 def _in_one_line(known: Sequence[str]) -> Iterator[None]:
-    """Turn errors of hydra and omegaconf into a ConfigError of one line, which names the nearest of the `known` keys."""
+    """Turn errors of hydra and omegaconf into a ConfigError of one line, with the nearest of the `known` keys."""
     from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
@@ -227,7 +227,7 @@ def repeat(file: Path, overrides: Sequence[str]) -> "DictConfig":
                 )
             if key not in known:
                 raise ConfigError(f"unknown key '{key}' in {file}; {suggest(key, known)}")
-            parsed = OverridesParser.create().parse_override(_as_text(override, before))
+            (parsed,) = OverridesParser.create().parse_overrides([_as_text(override, before)])
             if parsed.is_sweep_override():
                 raise ConfigError(f"'{key}' must have one value, got '{override}'; put brackets around a list")
             OmegaConf.update(config, key, parsed.value())
@@ -250,5 +250,7 @@ def instantiate(node: Any, **arguments: Any) -> Any:
     except FerlabError:
         raise
     except (InstantiationException, TypeError, ValueError) as error:
+        if isinstance(error.__cause__, FerlabError):  # of a part, which hydra builds first
+            raise error.__cause__ from error
         reason = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(f"cannot build {node['_target_']}: {reason}; see --cfg for its keys") from error
