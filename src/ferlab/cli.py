@@ -67,9 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("ferlab: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # else Python fails again when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails again at its own exit
         return 1
     except Exception as error:
         if debug:

@@ -236,13 +236,15 @@ def test_help_loads_none_of_the_heavy_libraries():
     assert done.stdout.splitlines()[-1] == "LOADED [] [0, 0, 2, 2]", done.stderr
 
 
-def test_a_reader_that_leaves_is_no_error():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves_is_no_error(unbuffered):
     """As in `ferlab --help | head -0`: nothing on stderr, neither from ferlab nor from Python's exit."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
         code = "import sys\nfrom ferlab.cli import main\nsys.exit(main(['--help']))"
-        done = in_a_process(code, stdout=writer, stderr=subprocess.PIPE)
+        environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        done = in_a_process(code, stdout=writer, stderr=subprocess.PIPE, env=environment)
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
