@@ -36,7 +36,7 @@ def creating_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success rename it to `path`, replacing an older folder there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    old = temporary.with_suffix(".old")
+    old = temporary.with_name(f"{temporary.name}.old")
     try:
         yield temporary
         os.chmod(temporary, 0o755)
@@ -44,6 +44,8 @@ def creating_folder(path: Path) -> Iterator[Path]:
             os.rename(path, old)
         os.rename(temporary, path)
     finally:
+        if old.exists() and not path.exists():  # the new one did not get there
+            os.rename(old, path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
