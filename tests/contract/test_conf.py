@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 
-from ferlab.cli import COMMANDS
+from ferlab.cli import COMMANDS, main
 from ferlab.commands.recipe import AugmentConfig, TrainConfig, TrainerConfig, build_fit, build_state, model_spec
 from ferlab.config import compose, conf_dir, groups, instantiate, to_yaml, typed
 from ferlab.data.augment import BatchAugment
@@ -77,6 +78,26 @@ def test_every_file_is_an_option_of_a_command_or_a_command():
     there = {name for name in commands if (conf_dir() / f"{name}.yaml").exists()}
     options = {f"{group}/{option}" for name in there for group, known in groups(name).items() for option in known}
     assert files == there | options
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_config_a_function_and_help(name, capsys):
+    module, function = COMMANDS[name].function.split(":")
+    assert callable(getattr(import_module(f"ferlab.commands.{module}"), function))
+    assert main([*name.split(), "--help"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out.split("(??? must be given)")[1])
+    assert shown == OmegaConf.to_container(compose(COMMANDS[name].config, []), resolve=False)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_refuses_a_key_that_it_does_not_take(name, capsys):
+    known = compose(COMMANDS[name].config, [])
+    key = sorted(known)[0]
+    assert main([*name.split(), f"{key}x=1"]) == 2
+    error = capsys.readouterr().err
+    assert f"unknown key '{key}x'" in error
+    assert f"did you mean '{key}'?" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
