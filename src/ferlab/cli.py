@@ -1,9 +1,11 @@
 """`ferlab <command> [key=value …]`: finds the command, runs it, and turns errors into one line and an exit code."""
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 from ferlab import __version__, config
 from ferlab.errors import ConfigError, FerlabError, suggest
@@ -51,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        return _dispatch([w for w in words if w != "--debug"])
+        code = _dispatch([w for w in words if w != "--debug"])
+        sys.stdout.flush()  # a reader that left, as in `ferlab … | head`, shows here instead of at exit
+        return code
     except FerlabError as error:
         if debug:
             raise
@@ -62,9 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print("ferlab: stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # ferlab … | head
-        sys.stderr.close()
-        return 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails again at its own exit
+        return 1
     except Exception as error:
         if debug:
             raise
@@ -87,11 +91,19 @@ def _dispatch(words: list[str]) -> int:
         print(_command_help(name))
         return 0
     if "--cfg" in flags:
-        print(config.to_yaml(config.compose(command.config, overrides)), end="")
+        composed = config.repeat(_config_of(repeat), overrides) if repeat else config.compose(command.config, overrides)
+        print(config.to_yaml(composed), end="")
         return 0
     module, function = command.function.split(":")
     run = getattr(import_module(f"ferlab.commands.{module}"), function)
     return int(run(Invocation(command, overrides, repeat)) or 0)
+
+
+def _config_of(run: str) -> Path:
+    """Where a run's folder has its config."""
+    from ferlab.train.folder import RunFolder
+
+    return RunFolder(Path(run)).config
 
 
 def _find(words: list[str]) -> tuple[str, list[str]]:

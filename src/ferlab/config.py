@@ -5,6 +5,7 @@ The only user of hydra and omegaconf. They are imported inside the functions, so
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,17 +50,16 @@ def compose(command: str, overrides: Sequence[str]) -> "DictConfig":
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     chosen = _check_groups(command, overrides)
-    try:
-        with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-            default = hydra_compose(command, [f"{k}={v}" for k, v in chosen])
-            _check_keys(command, overrides, list(_keys(default)))
-            return hydra_compose(command, [_as_text(override, default) for override in overrides])
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"cannot compose the config: {' '.join(str(error).split())}; check the overrides") from error
+    known: list[str] = []
+    with _in_one_line(known), initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
+        default = hydra_compose(command, [f"{k}={v}" for k, v in chosen])
+        known += _keys(default)
+        _check_keys(command, overrides, known)
+        config = hydra_compose(command, [_as_text(override, default) for override in overrides])
+        _check_values(overrides, default, config)
+        return config
 
 
 def _check_groups(command: str, overrides: Sequence[str]) -> list[tuple[str, str]]:
@@ -70,7 +70,7 @@ def _check_groups(command: str, overrides: Sequence[str]) -> list[tuple[str, str
         key, equals, value = override.partition("=")
         if not equals or not key:
             raise ConfigError(f"an argument must read key=value, got '{override}'; see 'ferlab --help'")
-        if key in known and value != "null":
+        if key in known:
             if value not in known[key]:
                 raise ConfigError(f"unknown {key} '{value}'; {suggest(value, known[key])}")
             chosen.append((key, value))
@@ -86,7 +86,7 @@ def _check_keys(command: str, overrides: Sequence[str], known: list[str]) -> Non
 
 
 def _as_text(override: str, default: "DictConfig") -> str:
-    """The override, its value quoted if the key takes text and hydra's grammar cannot read it, as for `faces/ä(1).png`.
+    """The override, its value quoted if the key takes text and hydra reads something else, as in `faces/ä(1).png`.
 
     Keys that hold numbers, lists or mappings are left alone: there a value that does not parse is a mistake.
     """
@@ -95,15 +95,62 @@ def _as_text(override: str, default: "DictConfig") -> str:
     from omegaconf import OmegaConf
 
     key, _, value = override.partition("=")
-    if key.lstrip("+~") != key or not isinstance(OmegaConf.select(default, key), str | None):
+    before = OmegaConf.select(default, key) if key.lstrip("+~") == key else 0
+    if not isinstance(before, str | None):
         return override
     try:
-        if not OverridesParser.create().parse_override(override).is_sweep_override():
+        parsed = OverridesParser.create().parse_override(override)
+        if not parsed.is_sweep_override() and (before is None or isinstance(parsed.value(), str | None)):
             return override
     except HydraException:
         pass
     escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
     return f"{key}='{escaped}'"
+
+
+def _check_values(overrides: Sequence[str], default: "DictConfig", config: "DictConfig") -> None:
+    """Each value must be of the kind that it replaces: a schema knows most keys, but none below a `_target_`."""
+    from omegaconf import OmegaConf
+
+    given = dict(override.lstrip("+").split("=", 1) for override in overrides)
+    for key, text in given.items():
+        wanted, got = (_kind(OmegaConf.select(each, key)) for each in (default, config))
+        if wanted not in (got, "nothing") and (wanted, got) != ("keys and values", "nothing"):
+            raise ConfigError(f"'{key}' must be {wanted}, got {text or 'nothing'}; --cfg shows its default")
+
+
+def _kind(value: Any) -> str:
+    from omegaconf import DictConfig, ListConfig
+
+    kinds: list[tuple[type | tuple[type, ...], str]] = [
+        (bool, "true or false"), ((int, float), "a number"), (str, "text"),
+        (ListConfig, "a list in brackets"), (DictConfig, "keys and values"),
+    ]  # fmt: skip
+    return next((name for kind, name in kinds if isinstance(value, kind)), "nothing")
+
+
+@contextmanager
+def _in_one_line(known: Sequence[str]) -> Iterator[None]:
+    """Turn errors of hydra and omegaconf into a ConfigError of one line, with the nearest of the `known` keys."""
+    from hydra.errors import HydraException, OverrideParseException
+    from omegaconf.errors import ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
+
+    try:
+        yield
+    except InterpolationKeyError as error:
+        wrong = str(error).split("'")[1]
+        raise ConfigError(f"there is no key '{wrong}' to take a value from; {suggest(wrong, known)}") from error
+    except ConfigKeyError as error:
+        names = getattr(error.object_type, "__dataclass_fields__", known)
+        raise ConfigError(f"unknown key '{error.full_key}'; {suggest(str(error.key), names)}") from error
+    except OmegaConfBaseException as error:
+        where = f"{error.full_key}: " if error.full_key else ""
+        raise ConfigError(f"{where}{str(error).splitlines()[0]}; see --cfg for the types in use") from error
+    except OverrideParseException as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ConfigError(f"cannot read '{error.override}': {reason}; close its brackets and quotes") from error
+    except HydraException as error:
+        raise ConfigError(f"cannot compose the config: {' '.join(str(error).split())}; correct conf/") from error
 
 
 def _keys(node: Any, prefix: str = "") -> Iterator[str]:
@@ -124,9 +171,8 @@ def typed(config: "DictConfig", schema: type[T]) -> T:
         ConfigError: a key without a value, a value of the wrong type, or a key that the schema lacks.
     """
     from omegaconf import OmegaConf
-    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    try:
+    with _in_one_line(list(_keys(config))):
         merged = OmegaConf.merge(OmegaConf.structured(schema), config)
         missing = sorted(OmegaConf.missing_keys(merged))
         if missing:
@@ -134,10 +180,6 @@ def typed(config: "DictConfig", schema: type[T]) -> T:
         OmegaConf.resolve(merged)
         result: T = OmegaConf.to_object(merged)  # type: ignore[assignment]
         return result
-    except MissingMandatoryValue as error:
-        raise ConfigError(f"a value is missing: {' '.join(str(error).split())}") from error
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{' '.join(str(error).split())}; see --cfg for the types in use") from error
 
 
 def plain(config: "DictConfig") -> dict[str, Any]:
@@ -175,19 +217,27 @@ def repeat(file: Path, overrides: Sequence[str]) -> "DictConfig":
     Raises:
         ConfigError: no such run, or a key that its config lacks.
     """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
-    config = load(file)
+    before, config = load(file), load(file)
     _check_groups("train", overrides)
-    known = list(_keys(config))
-    for override in overrides:
-        key = override.partition("=")[0]
-        if key in groups("train"):
-            raise ConfigError(f"--from keeps the run's {key}, got '{override}'; change single keys, or start a new run")
-        if key not in known:
-            raise ConfigError(f"unknown key '{key}' in {file}; {suggest(key, known)}")
-    merged: DictConfig = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))  # type: ignore[assignment]
-    return merged
+    known = list(_keys(before))
+    with _in_one_line(known):
+        for override in overrides:
+            key = override.partition("=")[0]
+            if key in groups("train"):
+                raise ConfigError(
+                    f"--from keeps the run's {key}, got '{override}'; change its keys, or start a new run"
+                )
+            if key not in known:
+                raise ConfigError(f"unknown key '{key}' in {file}; {suggest(key, known)}")
+            (parsed,) = OverridesParser.create().parse_overrides([_as_text(override, before)])
+            if parsed.is_sweep_override():
+                raise ConfigError(f"'{key}' must have one value, got '{override}'; put brackets around a list")
+            OmegaConf.update(config, key, parsed.value())
+        _check_values(overrides, before, config)
+    return config
 
 
 def instantiate(node: Any, **arguments: Any) -> Any:
@@ -205,5 +255,7 @@ def instantiate(node: Any, **arguments: Any) -> Any:
     except FerlabError:
         raise
     except (InstantiationException, TypeError, ValueError) as error:
+        if isinstance(error.__cause__, FerlabError):  # of a part, which hydra builds first
+            raise error.__cause__ from error
         reason = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(f"cannot build {node['_target_']}: {reason}; see --cfg for its keys") from error

@@ -37,9 +37,13 @@ class TrainingError(FerlabError):
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """The end of an error sentence that names the nearest known word, or all of them when none is near."""
-    options = list(known)
-    near = get_close_matches(word.lower(), [o.lower() for o in options], n=1, cutoff=0.6)
+    """The end of an error sentence that names the nearest known word, or all of them when none is near.
+
+    A word's beginning, and the last part of a dotted key, are near.
+    """
+    lower = {option.lower(): option for option in known}
+    parts = [o for o in lower if word and (o.startswith(word.lower()) or o.endswith(f".{word.lower()}"))]
+    near = parts or get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
     if near:
-        return f"did you mean '{next(o for o in options if o.lower() == near[0])}'?"
-    return "one of: " + ", ".join(options)
+        return f"did you mean '{lower[near[0]]}'?"
+    return "one of: " + ", ".join(lower.values()) if len(lower) <= 20 else "see --help"

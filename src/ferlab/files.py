@@ -39,7 +39,7 @@ def creating_folder(path: Path, replace: bool = True) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    old = temporary.with_suffix(".old")
+    old = temporary.with_name(f"{temporary.name}.old")
     try:
         yield temporary
         os.chmod(temporary, 0o755)
@@ -51,6 +51,8 @@ def creating_folder(path: Path, replace: bool = True) -> Iterator[Path]:
             if replace or not path.is_dir():
                 raise
     finally:
+        if old.exists() and not path.exists():  # the new one did not get there
+            os.rename(old, path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 

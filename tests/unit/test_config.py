@@ -1,12 +1,30 @@
-import pytest
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from ferlab.config import compose
-from ferlab.errors import ConfigError
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from ferlab import config
+from ferlab.config import compose, conf_dir, groups, instantiate, load, plain, repeat, to_yaml, typed
+from ferlab.errors import ConfigError, DataError, suggest
 
 AWKWARD = [
     "faces/a b*.png", "gesichter/ä *.png", "日本/*.jpg", "a,b.png", "a=b.png", "[ab]?.png", "face (1).png", "~/x",
     "it's.png", "back\\'s.png", "ends\\", "{a}.png", "C:\\faces\\x.png", "a;b#c!.png",
 ]  # fmt: skip
+
+
+def refused(command, *overrides):
+    """The one line with which overrides are refused."""
+    with pytest.raises(ConfigError) as caught:
+        compose(command, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# values as they are typed
 
 
 @pytest.mark.parametrize("value", AWKWARD)
@@ -18,6 +36,292 @@ def test_a_quoted_path_loses_its_quotes():
     assert compose("predict", ["bundle=b", "source='ä b.png'"]).source == "ä b.png"
 
 
-def test_a_number_that_does_not_parse_stays_an_error():
-    with pytest.raises(ConfigError, match="cannot compose"):
-        compose("predict", ["bundle=b", "source=x", "top=[1"])
+@pytest.mark.parametrize("value", ["2024", "1.5", "true", "[ab]", "{a: b}"])
+def test_text_stays_text_whatever_it_looks_like(value):
+    assert compose("train", [f"outputs={value}"]).outputs == value
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("optimizer.lr=1e-2", 0.01),
+        ("trainer.ema=0.999", 0.999),
+        ("trainer.compile=true", True),
+        ("model.mean=[0.4]", [0.4]),
+        ("augment.sample=null", None),
+        ("name=null", None),
+        ("name=a b", "a b"),
+        ("seed=${trainer.epochs}", 25),
+        ("++trainer.epochs=3", 3),
+        ("scheduler.pct_start=1", 1),
+    ],
+)
+def test_other_values_keep_their_kind(override, value):
+    composed = compose("train", [override])
+    assert OmegaConf.select(composed, override.lstrip("+").partition("=")[0]) == value
+
+
+def test_an_override_goes_below_a_chosen_group_whatever_the_order():
+    composed = compose("train", ["model.options.depth=3", "model=small_resnet"])
+    assert composed.model.name == "small_resnet"
+    assert composed.model.options.depth == 3
+
+
+def test_an_experiment_gives_way_to_the_command_line():
+    composed = compose("train", ["experiment=fer2013_small", "trainer.epochs=3", "loss=focal"])
+    assert composed.trainer.epochs == 3
+    assert composed.loss._target_ == "ferlab.losses.Focal"
+    assert composed.optimizer.lr == 0.15  # the rest of the experiment stays
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model=se_resnt", "unknown model 'se_resnt'; did you mean 'se_resnet'?"),
+        ("model=null", "unknown model 'null'; one of: custom_cnn, se_resnet, small_resnet"),
+        ("experiment=fer2013_smal", "unknown experiment 'fer2013_smal'; did you mean 'fer2013_small'?"),
+        ("modle=se_resnet", "unknown key 'modle' for ferlab train; did you mean 'model'?"),
+        ("optimizer.lrr=1", "unknown key 'optimizer.lrr' for ferlab train; did you mean 'optimizer.lr'?"),
+        ("trainer.epoks=3", "unknown key 'trainer.epoks' for ferlab train; did you mean 'trainer.epochs'?"),
+        ("batch_size=3", "unknown key 'batch_size' for ferlab train; did you mean 'trainer.batch_size'?"),
+        ("zzz=3", "unknown key 'zzz' for ferlab train; see --help"),
+        ("trainer.epochs", "an argument must read key=value, got 'trainer.epochs'; see 'ferlab --help'"),
+        ("=3", "an argument must read key=value, got '=3'; see 'ferlab --help'"),
+        ("trainer.epochs=many", "'trainer.epochs' must be a number, got many; --cfg shows its default"),
+        ("trainer.epochs=", "'trainer.epochs' must be a number, got nothing; --cfg shows its default"),
+        ("optimizer.lr=null", "'optimizer.lr' must be a number, got null; --cfg shows its default"),
+        ("optimizer.lr=true", "'optimizer.lr' must be a number, got true; --cfg shows its default"),
+        ("trainer.compile=maybe", "'trainer.compile' must be true or false, got maybe; --cfg shows its default"),
+        ("trainer.compile=1", "'trainer.compile' must be true or false, got 1; --cfg shows its default"),
+        ("model.mean=0.5", "'model.mean' must be a list in brackets, got 0.5; --cfg shows its default"),
+        ("model.options=3", "'model.options' must be keys and values, got 3; --cfg shows its default"),
+        ("outputs=null", "'outputs' must be text, got null; --cfg shows its default"),
+        ("seed=${sede}", "there is no key 'sede' to take a value from; did you mean 'seed'?"),
+        ("seed=${model.siz}", "there is no key 'model.siz' to take a value from; did you mean 'model.size'?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_names_what_was_meant(override, message):
+    assert refused("train", override) == message
+
+
+@pytest.mark.parametrize("override", ["trainer.epochs=[1", "trainer.epochs=3)", "model.mean=[0.5,0.5", "seed={1"])
+def test_a_value_that_does_not_parse_is_named(override):
+    message = refused("train", "loss=focal", override)
+    assert message.startswith(f"cannot read '{override}': ")
+    assert message.endswith("; close its brackets and quotes")
+
+
+def test_of_two_values_the_last_counts():
+    assert compose("train", ["trainer.epochs=3", "trainer.epochs=5"]).trainer.epochs == 5
+    assert "got many;" in refused("train", "trainer.epochs=3", "trainer.epochs=many")
+
+
+def test_several_options_of_a_group_are_refused():
+    assert "unknown model 'custom_cnn,se_resnet'" in refused("train", "model=custom_cnn,se_resnet")
+
+
+def test_a_name_is_found_by_its_beginning_its_end_or_its_spelling():
+    assert suggest("bf16", ["auto", "32-true", "bf16-mixed"]) == "did you mean 'bf16-mixed'?"
+    assert suggest("lr", ["trainer.backbone_lr", "optimizer.lr"]) == "did you mean 'optimizer.lr'?"
+    assert suggest("HAPINESS", ["Happiness", "Fear"]) == "did you mean 'Happiness'?"
+    assert suggest("", ["a", "b"]) == "one of: a, b"
+    assert suggest("xyz", [f"key{i}" for i in range(21)]) == "see --help"
+
+
+# groups
+
+
+def test_groups_are_those_that_the_command_takes():
+    known = groups("train")
+    assert {"data", "model", "loss", "optimizer", "scheduler", "augment", "trainer", "experiment"} <= set(known)
+    assert known["model"] == ["custom_cnn", "se_resnet", "small_resnet"]
+    assert set(groups("evaluate")) == {"data"}
+    assert groups("predict") == {}
+
+
+# typed
+
+
+@dataclass
+class Inner:
+    depth: int = 1
+    rate: float = 0.5
+
+
+@dataclass
+class Schema:
+    bundle: str
+    inner: Inner = field(default_factory=Inner)
+    several: list[float] = field(default_factory=list)
+    anything: Any = None
+
+
+def test_typed_gives_instances_with_converted_values():
+    value = typed(
+        OmegaConf.create({"bundle": 3, "inner": {"rate": 1}, "several": [1, 2], "anything": {"a": [1]}}), Schema
+    )
+    assert value == Schema("3", Inner(1, 1.0), [1.0, 2.0], {"a": [1]})
+    assert isinstance(value.inner, Inner)
+    assert type(value.inner.rate) is float
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "'bundle' must be given, got nothing; add bundle=…"),
+        ({"bundle": "???"}, "'bundle' must be given, got nothing; add bundle=…"),
+        ({"bundle": "b", "inner": {"dept": 3}}, "unknown key 'inner.dept'; did you mean 'depth'?"),
+        ({"bundle": "b", "innr": {}}, "unknown key 'innr'; did you mean 'inner'?"),
+        ({"bundle": "b", "inner": {"depth": "deep"}}, "inner.depth: Value 'deep' of type 'str' could not be"),
+        ({"bundle": "b", "inner": {"depth": 1.5}}, "inner.depth: Value '1.5' of type 'float' could not be"),
+        ({"bundle": None}, "bundle: Incompatible value 'None' for field of type 'str'; see --cfg for the types in use"),
+        ({"bundle": "${bundel}"}, "there is no key 'bundel' to take a value from; did you mean 'bundle'?"),
+    ],
+)  # fmt: skip
+def test_typed_refuses_in_one_line(values, message):
+    with pytest.raises(ConfigError) as caught:
+        typed(OmegaConf.create(values), Schema)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+# load and repeat
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The config of an earlier run, on disk."""
+    file = tmp_path / "config.yaml"
+    file.write_text(to_yaml(compose("train", ["model=small_resnet", "name=first"])), encoding="utf-8")
+    return file
+
+
+def test_a_written_config_reads_back(run):
+    assert plain(load(run)) == plain(compose("train", ["model=small_resnet", "name=first"]))
+
+
+def test_a_repeated_run_is_the_same_but_for_what_is_changed(run):
+    before = plain(load(run))
+    assert plain(repeat(run, [])) == before
+    changed = plain(repeat(run, ["trainer.epochs=3", "optimizer.lr=2e-3", "model.mean=[0.4]", "trainer.ema=0.9"]))
+    before["trainer"] |= {"epochs": 3, "ema": 0.9}
+    before["optimizer"]["lr"] = 0.002
+    before["model"]["mean"] = [0.4]
+    assert changed == before
+    assert plain(load(run))["trainer"]["epochs"] == 25  # the file stays
+
+
+@pytest.mark.parametrize("value", AWKWARD)
+def test_a_repeated_run_takes_paths_as_they_are_typed(run, value):
+    assert repeat(run, [f"data.root={value}"]).data.root == value
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model=se_resnet", "--from keeps the run's model, got 'model=se_resnet'; change its keys, or start a new run"),
+        ("model=se_resnt", "unknown model 'se_resnt'; did you mean 'se_resnet'?"),
+        ("trainer.epoks=3", "unknown key 'trainer.epoks' in {run}; did you mean 'trainer.epochs'?"),
+        ("+zzz=3", "unknown key '+zzz' in {run}; see --help"),
+        ("loss.gama=3", "unknown key 'loss.gama' in {run}; did you mean 'loss.gamma'?"),
+        ("trainer.epochs=many", "'trainer.epochs' must be a number, got many; --cfg shows its default"),
+        ("seed=1,2", "'seed' must have one value, got 'seed=1,2'; put brackets around a list"),
+        ("trainer.epochs", "an argument must read key=value, got 'trainer.epochs'; see 'ferlab --help'"),
+    ],
+)  # fmt: skip
+def test_a_repeated_run_refuses_in_one_line(run, override, message):
+    with pytest.raises(ConfigError) as caught:
+        repeat(run, [override])
+    assert str(caught.value) == message.format(run=run)
+
+
+def test_a_repeated_value_that_does_not_parse_is_named(run):
+    with pytest.raises(ConfigError, match=r"^cannot read 'trainer\.epochs=\[1': .*; close its brackets and quotes$"):
+        repeat(run, ["trainer.epochs=[1"])
+
+
+@pytest.mark.parametrize("text", [None, "a: [1", "- a\n- b\n", ""])
+def test_a_file_that_is_no_config_says_so(tmp_path, text):
+    file = tmp_path / "config.yaml"
+    if text is not None:
+        file.write_text(text)
+    if text == "":  # YAML reads nothing as no keys
+        assert plain(load(file)) == {}
+        return
+    with pytest.raises(
+        ConfigError, match=r"must (be a run's config|hold keys and values), got .*; check the path$"
+    ) as caught:
+        load(file)
+    assert str(caught.value).startswith(str(file))
+    assert "\n" not in str(caught.value)
+
+
+def test_yaml_holds_every_value():
+    values = {"a": 1, "b": [0.5, None, True], "c": {"d": "text: with # signs", "e": "1"}}
+    assert yaml.safe_load(to_yaml(values)) == values
+
+
+# instantiate
+
+
+class Thing:
+    def __init__(self, size, extra=None):
+        if size < 0:
+            raise DataError("the size must be 0 or more, got -1")
+        if size > 100:
+            raise ValueError("too\nlarge")
+        self.size, self.extra = size, extra
+
+
+HERE = f"{Thing.__module__}.Thing"
+
+
+def test_instantiate_builds_the_target_with_the_very_arguments():
+    extra = [object()]
+    thing = instantiate({"_target_": HERE, "size": 3}, extra=extra)
+    assert thing.size == 3
+    assert thing.extra is extra
+
+
+def test_instantiate_hands_plain_lists_and_dicts_on():
+    thing = instantiate(OmegaConf.create({"_target_": HERE, "size": 3, "extra": {"a": [1, 2]}}))
+    assert type(thing.extra) is dict
+    assert type(thing.extra["a"]) is list
+
+
+def test_an_error_of_ferlabs_comes_out_as_itself():
+    with pytest.raises(DataError, match=r"^the size must be 0 or more, got -1$"):
+        instantiate({"_target_": HERE, "size": -1})
+    nested = {"_target_": HERE, "size": 1, "extra": {"_target_": HERE, "size": -1}}
+    with pytest.raises(DataError, match=r"^the size must be 0 or more, got -1$"):
+        instantiate(nested)
+
+
+@pytest.mark.parametrize(
+    ("node", "reason"),
+    [
+        ({"_target_": HERE, "size": 101}, "too large"),
+        ({"_target_": HERE, "size": 1, "sise": 3}, "unexpected keyword argument 'sise'"),
+        ({"_target_": HERE}, "missing 1 required positional argument: 'size'"),
+        ({"_target_": "ferlab.nowhere.Thing"}, "ferlab.nowhere"),
+        ({"_target_": HERE, "size": 1, "extra": {"_target_": HERE, "size": 101}}, "too large"),
+    ],
+)
+def test_other_errors_become_one_line(node, reason):
+    with pytest.raises(ConfigError) as caught:
+        instantiate(node)
+    message = str(caught.value)
+    assert message.startswith(f"cannot build {node['_target_']}: ")
+    assert reason in message
+    assert "\n" not in message
+
+
+def test_configs_are_found_in_the_wheel_and_in_a_checkout(monkeypatch, tmp_path):
+    assert (conf_dir() / "train.yaml").is_file()
+    wheel = tmp_path / "ferlab"
+    (wheel / "conf").mkdir(parents=True)
+    monkeypatch.setattr(config, "__file__", str(wheel / "config.py"))
+    assert conf_dir() == Path(wheel / "conf")

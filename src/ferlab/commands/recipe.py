@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from ferlab.config import instantiate
 from ferlab.data.loaders import SAMPLERS, Feed, Resident, Streamed, epoch_order
 from ferlab.data.source import Source, Split
-from ferlab.errors import ConfigError, suggest
+from ferlab.errors import ConfigError, SpecError, suggest
 from ferlab.models import build
 from ferlab.spec import ModelSpec
 from ferlab.train.clock import Clock
@@ -69,6 +69,12 @@ class TrainerConfig(FitOptions, EngineOptions):
     resident: bool | None = None
     workers: int | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("threads", "workers", "patience", "backbone_lr"):
+            if (getattr(self, name) or 0) < 0:
+                raise ConfigError(f"trainer.{name} must be 0 or more, got {getattr(self, name)}")
+
 
 @dataclass
 class TrainConfig:
@@ -87,18 +93,25 @@ class TrainConfig:
     name: str | None = None
     resume: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ConfigError(f"seed must be 0 or more, got {self.seed}")
+
 
 def model_spec(model: ModelConfig, source: Source) -> ModelSpec:
     """What the model's config and the data say together."""
-    return ModelSpec(
-        expression=source.labels,
-        size=model.size,
-        colour=model.colour,  # type: ignore[arg-type]
-        interpolation=model.interpolation,  # type: ignore[arg-type]
-        mean=tuple(model.mean),
-        std=tuple(model.std),
-        face=source.face,
-    )
+    try:
+        return ModelSpec(
+            expression=source.labels,
+            size=model.size,
+            colour=model.colour,  # type: ignore[arg-type]
+            interpolation=model.interpolation,  # type: ignore[arg-type]
+            mean=tuple(model.mean),
+            std=tuple(model.std),
+            face=source.face,
+        )
+    except SpecError as error:
+        raise ConfigError(f"model: {error}") from error
 
 
 def build_fit(

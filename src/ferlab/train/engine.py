@@ -11,8 +11,8 @@ from lightning_fabric.strategies.strategy import Strategy
 
 from ferlab.errors import ConfigError, suggest
 
-PRECISIONS = {"auto", "32-true", "bf16-mixed", "16-mixed"}
-DEVICES = {"auto", "cpu", "cuda", "mps"}
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 @dataclass
@@ -49,13 +49,14 @@ def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the command says device and precision itself
     device = _device(options.device)
     if options.precision not in PRECISIONS:
-        raise ConfigError(f"unknown precision '{options.precision}'; {suggest(options.precision, PRECISIONS)}")
+        raise ConfigError(f"unknown trainer.precision '{options.precision}'; {suggest(options.precision, PRECISIONS)}")
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and nothing here reads such memory
+        # It costs time, and nothing here reads such memory.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))
     strategy: str | Strategy = "auto"

@@ -1,0 +1,344 @@
+"""Every file under conf/ composes, fits its schema, and builds what it names."""
+
+import inspect
+from dataclasses import asdict, fields
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from omegaconf import OmegaConf
+
+from ferlab.cli import COMMANDS, main
+from ferlab.commands.recipe import AugmentConfig, TrainConfig, TrainerConfig, build_fit, build_state, model_spec
+from ferlab.config import compose, conf_dir, groups, instantiate, to_yaml, typed
+from ferlab.data.augment import BatchAugment
+from ferlab.data.loaders import Resident, Streamed, plan
+from ferlab.data.source import Source, Split
+from ferlab.data.synthetic import DrawnImages
+from ferlab.errors import ConfigError
+from ferlab.labels import FERPLUS
+from ferlab.train.clock import Clock
+from ferlab.train.engine import EngineOptions, launch
+from ferlab.train.interrupt import StopRequest
+from ferlab.train.tracking import TrackerOptions
+from ferlab.train.transform import MixOptions
+
+OPTIONS = [(group, option) for group, options in groups("train").items() for option in options]
+EXPERIMENTS = [option for group, option in OPTIONS if group == "experiment"]
+NARROW = ["model.options.width=8"]  # the networks of this size and larger are tried in test_models.py
+
+
+def configured(*overrides):
+    return typed(compose("train", list(overrides)), TrainConfig)
+
+
+def source_of(votes=False):
+    """Noise in all eight classes, with or without votes."""
+    rng = np.random.default_rng(0)
+
+    def split(name, n):
+        pixels = rng.integers(0, 256, (n, 48, 48, 3), dtype=np.uint8)
+        shares = rng.dirichlet(np.ones(8), n).astype(np.float32) if votes else None
+        return Split(name, DrawnImages(pixels, name), np.arange(n) % 8, shares)
+
+    return Source(
+        "noise", FERPLUS, {"train": split("train", 24), "validation": split("validation", 8)}, "noise", "none"
+    )
+
+
+@pytest.fixture(scope="module")
+def fabric():
+    return launch(EngineOptions(device="cpu", precision="32-true", deterministic=False))
+
+
+def first_step(config, fabric, votes=False):
+    """Build everything from a config and run one step by hand; returns what was built and the loss."""
+    source = source_of(votes)
+    run = build_fit(config, source, model_spec(config.model, source), fabric, StopRequest(), lambda step: None, Clock())
+    (part, *_) = plan(run.order(0), 8, 1, run.seed, 0)
+    (batch,) = run.train.batches(0, [part])
+    images, targets = run.transform(batch, 0)
+    loss = run.loss(run.state.module.train()(images), targets)
+    fabric.backward(loss)
+    run.state.optimizer.step()
+    run.state.schedule.after_step()
+    run.state.schedule.after_epoch(0.5)
+    return run, float(loss.detach())
+
+
+# every file
+
+
+def test_every_file_is_an_option_of_a_command_or_a_command():
+    files = {path.relative_to(conf_dir()).with_suffix("").as_posix() for path in conf_dir().rglob("*.yaml")}
+    commands = {command.config for command in COMMANDS.values()}
+    there = {name for name in commands if (conf_dir() / f"{name}.yaml").exists()}
+    options = {f"{group}/{option}" for name in there for group, known in groups(name).items() for option in known}
+    assert files == there | options
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_config_a_function_and_help(name, capsys):
+    module, function = COMMANDS[name].function.split(":")
+    assert callable(getattr(import_module(f"ferlab.commands.{module}"), function))
+    assert main([*name.split(), "--help"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out.split("(??? must be given)")[1])
+    assert shown == OmegaConf.to_container(compose(COMMANDS[name].config, []), resolve=False)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_refuses_a_key_that_it_does_not_take(name, capsys):
+    known = compose(COMMANDS[name].config, [])
+    key = sorted(known)[0]
+    assert main([*name.split(), f"{key}x=1"]) == 2
+    error = capsys.readouterr().err
+    assert f"unknown key '{key}x'" in error
+    assert f"did you mean '{key}'?" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_fits_the_schema(group, option):
+    config = configured(f"{group}={option}")
+    assert isinstance(config, TrainConfig)
+    assert isinstance(config.trainer, TrainerConfig)
+    assert isinstance(config.augment, AugmentConfig)
+    assert isinstance(config.tracker, TrackerOptions)
+    assert yaml.safe_load(to_yaml(asdict(config)))["seed"] == 0  # the run's folder keeps it
+
+
+@pytest.mark.parametrize("option", ["scheduler", "optimizer", "loss", "augment"])
+def test_every_option_builds_and_trains(option, fabric):
+    for name in groups("train")[option]:
+        votes = name == "soft_target"
+        run, loss = first_step(configured(f"{option}={name}", *NARROW), fabric, votes)
+        assert np.isfinite(loss), name
+        assert all(parameter.isfinite().all() for parameter in run.state.net.parameters()), name
+
+
+@pytest.mark.parametrize("name", groups("train")["model"])
+def test_every_model_builds_as_it_is(name, fabric):
+    config = configured(f"model={name}")
+    source = source_of()
+    state = build_state(config, model_spec(config.model, source), fabric, steps=3)
+    with torch.inference_mode():
+        answer = state.answering.eval()(torch.zeros(2, 1, config.model.size, config.model.size, dtype=torch.uint8))
+    assert answer["expression"].shape == (2, 8)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_builds_and_trains(name, fabric):
+    config = configured(f"experiment={name}")
+    assert np.isfinite(first_step(config, fabric)[1])
+    assert configured(f"experiment={name}", "trainer.epochs=7", "debug=smoke").trainer.epochs == 7
+
+
+def test_smoke_is_one_epoch_tracked_nowhere():
+    config = configured("debug=smoke")
+    assert (config.trainer.epochs, config.tracker.name) == (1, "none")
+
+
+def test_a_moving_average_and_a_slower_backbone_are_built_from_the_config(fabric):
+    config = configured("trainer.ema=0.9", "trainer.backbone_lr=0.1", "optimizer.lr=0.5", "scheduler=constant", *NARROW)
+    run, _ = first_step(config, fabric)
+    assert run.state.answering is run.state.ema.module
+    assert run.state.ema.decay == 0.9
+    rates = [group["lr"] for group in run.state.optimizer.param_groups]
+    assert rates == pytest.approx([0.05, 0.05, 0.5, 0.5])
+    decays = {group["weight_decay"] for group in run.state.optimizer.param_groups}
+    assert decays == {0.0, 0.05}
+
+
+def test_the_same_seed_gives_the_same_first_weights(fabric):
+    source = source_of()
+
+    def weights(seed):
+        config = configured(f"seed={seed}", *NARROW)
+        torch.rand(3)  # what was drawn before does not matter
+        return build_state(config, model_spec(config.model, source), fabric, 3).net.state_dict()
+
+    first, again, other = weights(1), weights(1), weights(2)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+# which feed a config asks for
+
+
+@pytest.mark.parametrize(
+    ("overrides", "train"),
+    [
+        (["augment=batched"], Resident),
+        (["augment=none"], Resident),
+        (["augment=light"], Streamed),
+        (["augment=batched", "trainer.resident=false", "trainer.workers=0"], Streamed),
+        (["augment=none", "trainer.resident=true"], Resident),
+    ],
+)
+def test_faces_stay_in_memory_where_they_may(overrides, train, fabric):
+    run, _ = first_step(configured(*overrides, *NARROW), fabric)
+    assert type(run.train) is train
+    assert type(run.validation) is Resident
+
+
+def test_faces_in_memory_cannot_go_through_a_pipeline(fabric):
+    with pytest.raises(
+        ConfigError, match=r"^trainer\.resident=true .* got an albumentations pipeline; use augment=batched"
+    ):
+        first_step(configured("augment=standard", "trainer.resident=true", *NARROW), fabric)
+
+
+# values that mean nothing
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=-1", "seed must be 0 or more, got -1"),
+        ("trainer.workers=-1", "trainer.workers must be 0 or more, got -1"),
+        ("trainer.threads=-2", "trainer.threads must be 0 or more, got -2"),
+        ("trainer.patience=-1", "trainer.patience must be 0 or more, got -1"),
+        ("trainer.backbone_lr=-0.1", "trainer.backbone_lr must be 0 or more, got -0.1"),
+        ("trainer.epochs=0", "trainer.epochs must be 1 or more, got 0"),
+        ("trainer.batch_size=0", "trainer.batch_size must be 1 or more, got 0"),
+        ("trainer.accumulate=0", "trainer.accumulate must be 1 or more, got 0"),
+        ("trainer.clip=0", "trainer.clip must be positive or null, got 0.0"),
+        ("trainer.freeze_epochs=25", "trainer.freeze_epochs must be below 25 epochs, got 25"),
+        ("trainer.epochs=1.5", "trainer.epochs: Value '1.5' of type 'float' could not be converted to Integer"),
+        ("tracker.name=mlfow", "unknown tracker 'mlfow'; did you mean 'mlflow'?"),
+        ("+trainer.epoks=3", "unknown key 'trainer.epoks'; did you mean 'epochs'?"),
+        ("+sede=3", "unknown key 'sede'; did you mean 'seed'?"),
+    ],
+)
+def test_the_schema_refuses_what_means_nothing(override, message):
+    with pytest.raises(ConfigError) as caught:
+        configured(override)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.colour=grey", "model: unknown colour 'grey' in the specification; did you mean 'gray'?"),
+        ("model.size=4", "model: spec size must be 8 to 1024 pixels, got 4"),
+        ("model.name=se_resnt", "unknown model 'se_resnt'; did you mean 'se_resnet'?"),
+        ("+model.options.widht=3", "unknown option 'widht' of model se_resnet; did you mean 'width'?"),
+        ("trainer.sampler=weigthed", "unknown trainer.sampler 'weigthed'; did you mean 'weighted'?"),
+        ("trainer.ema=2", "trainer.ema must be between 0 and 1, got 2.0"),
+        ("optimizer.lr=-1", "cannot build torch.optim.AdamW: Invalid learning rate: -1; see --cfg for its keys"),
+        ("scheduler.pct_start=2", "cannot build ferlab.train.optim.onecycle: Expected float between 0 and 1 pct_start"),
+        ("+loss.gama=1", "cannot build ferlab.losses.Focal: "),
+    ],
+)
+def test_building_refuses_what_means_nothing(override, message, fabric):
+    with pytest.raises(ConfigError) as caught:
+        first_step(configured(override, *NARROW), fabric)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "cdua"}, "unknown device 'cdua'; did you mean 'cuda'?"),
+        ({"precision": "bf16"}, "unknown trainer.precision 'bf16'; did you mean 'bf16-mixed'?"),
+        ({"precision": "64"}, "unknown trainer.precision '64'; one of: auto, 32-true, bf16-mixed, 16-mixed"),
+    ],
+)
+def test_the_engine_names_what_there_is(options, message):
+    with pytest.raises(ConfigError) as caught:
+        launch(EngineOptions(**{"device": "cpu", "deterministic": False} | options))
+    assert str(caught.value) == message
+
+
+# YAML and code agree
+
+
+def section(name):
+    return yaml.safe_load((conf_dir() / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def test_the_trainers_yaml_holds_every_key_with_its_default():
+    assert section("trainer/default") == asdict(TrainerConfig())
+
+
+def test_the_trackers_yaml_holds_every_key_with_its_default():
+    assert section("tracker/mlflow") == asdict(TrackerOptions())
+
+
+def test_the_train_yaml_holds_every_key():
+    assert set(compose("train", [])) == {each.name for each in fields(TrainConfig)}
+
+
+TARGETS = [(group, option) for group, option in OPTIONS if group in ("data", "loss", "scheduler")]
+
+
+@pytest.mark.parametrize(("group", "option"), TARGETS)
+def test_a_yaml_lists_the_options_of_what_it_builds(group, option):
+    """All of them, so that --help and --cfg show what there is; and none that is not there."""
+    values = section(f"{group}/{option}")
+    module, _, name = values.pop("_target_").rpartition(".")
+    parameters = inspect.signature(getattr(import_module(module), name)).parameters
+    given = {"class_counts", "optimizer", "steps", "epochs", "maximise"}  # by the recipe
+    assert set(values) == set(parameters) - given
+
+
+@pytest.mark.parametrize("name", groups("train")["augment"])
+def test_an_augmentation_lists_every_option(name):
+    values = section(f"augment/{name}")
+    assert set(values) == {each.name for each in fields(AugmentConfig)}
+    assert set(values["mix"]) == {each.name for each in fields(MixOptions)}
+    if values["batch"] is not None:
+        assert set(values["batch"]) - {"_target_"} == set(inspect.signature(BatchAugment).parameters)
+
+
+# augmentation pipelines
+
+
+def pipeline(name) -> Any:
+    node = compose("train", [f"augment={name}"]).augment.sample
+    return None if node is None else instantiate(node)
+
+
+@pytest.mark.parametrize("name", groups("train")["augment"])
+@pytest.mark.parametrize("size", [48, 100])
+def test_every_pipeline_gives_a_face_that_can_be_prepared(name, size):
+    sample = pipeline(name)
+    spec = model_spec(configured(f"augment={name}").model, source_of())
+    rng = np.random.default_rng(0)
+    ramp = np.linspace(0, 255, size, dtype=np.uint8)
+    face = np.stack(
+        [np.tile(ramp, (size, 1)), np.tile(ramp[:, None], (1, size)), rng.integers(0, 256, (size, size))], -1
+    )
+    face = face.astype(np.uint8)
+    before = face.copy()
+    changed = 0
+    if sample is not None:
+        sample.set_random_seed(0)
+    for _ in range(12):
+        result = face if sample is None else sample(image=face)["image"]
+        assert result.dtype == np.uint8
+        assert result.shape[2] == 3
+        assert spec.prepare(result).shape == (1, 48, 48)
+        changed += result.shape != face.shape or (result != face).any()
+        assert (face == before).all()  # the face itself is left alone
+    assert changed >= 5 if sample is not None else changed == 0
+
+
+@pytest.mark.parametrize("name", [name for name in groups("train")["augment"] if pipeline(name) is not None])
+def test_every_pipeline_mirrors_and_keeps_the_face_in_view(name):
+    """A bright left half stays in the picture, on either side, about as often on each."""
+    sample = pipeline(name)
+    sample.set_random_seed(0)
+    face = np.zeros((48, 48, 3), np.uint8)
+    face[:, :24] = 255
+    left = []
+    for _ in range(60):
+        result = sample(image=face)["image"].astype(float)
+        assert result.max() - result.min() > 60
+        left.append(result[:, :24].mean() > result[:, 24:].mean())
+    assert 15 < sum(left) < 45

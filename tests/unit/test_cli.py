@@ -1,0 +1,250 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from ferlab import __version__
+from ferlab.cli import COMMANDS, FLAGS, Command, main
+from ferlab.config import compose, groups, plain, to_yaml
+from ferlab.errors import BundleError, ConfigError, DataError
+
+
+@pytest.fixture
+def ferlab(capsys):
+    """Run a command line in this process: exit code, standard output, standard error."""
+
+    def run(*words):
+        code = main(list(words))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Put a function in the place of `ferlab predict`."""
+
+    def replace(function):
+        module = type(sys)("ferlab.commands.stand_in")
+        module.run = function
+        monkeypatch.setitem(sys.modules, "ferlab.commands.stand_in", module)
+        monkeypatch.setitem(COMMANDS, "predict", Command("stand_in:run", "predict", "stands in"))
+
+    return replace
+
+
+def failing(error):
+    def run(invocation):
+        raise error
+
+    return run
+
+
+# mistakes on the command line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "unknown command 'trian'; did you mean 'train'?"),
+        (["xyz"], "unknown command 'xyz'; one of: train, evaluate, predict, data, benchmark, ui"),
+        (["model=se_resnet"], "unknown command 'model=se_resnet'"),
+        (["--cfg", "train"], "unknown command '--cfg'"),
+        (["data"], "'ferlab data' must be followed by what to do, got nothing; one of: verify, show, write"),
+        (["data", "data=fer2013"], "'ferlab data' must be followed by what to do, got nothing; one of: verify,"),
+        (["data", "verfy"], "'ferlab data' must be followed by what to do, got verfy; did you mean 'verify'?"),
+        (["train", "--hlep"], "unknown flag '--hlep'; did you mean '--help'?"),
+        (["train", "--cfgg=x"], "unknown flag '--cfgg'; did you mean '--cfg'?"),
+        (["train", "-x"], "unknown flag '-x'"),
+        (["train", "--from"], "--from must name a run's folder, got nothing; add outputs/…"),
+        (["train", "--from="], "--from must name a run's folder, got nothing; add outputs/…"),
+        (["predict", "--from", "x"], "--from repeats a training run, got it for 'predict'; use 'ferlab train"),
+        (["train", "--cfg", "model=se_resnt"], "unknown model 'se_resnt'; did you mean 'se_resnet'?"),
+        (["train", "--cfg", "loss.gama=1"], "unknown key 'loss.gama' for ferlab train; did you mean 'loss.gamma'?"),
+        (["train", "--cfg", "optimizer.lr=fast"], "'optimizer.lr' must be a number, got fast; --cfg shows its default"),
+        (["train", "--cfg", "seed=${sede}"], "there is no key 'sede' to take a value from; did you mean 'seed'?"),
+        (["train", "--cfg", "epochs"], "an argument must read key=value, got 'epochs'; see 'ferlab --help'"),
+        (["train", "--cfg", "--from", "nowhere"], "nowhere/config.yaml must be a run's config, got "),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(ferlab, words, message):
+    code, out, err = ferlab(*words)
+    assert code == 2
+    assert out == ""
+    assert err.startswith(f"ferlab: {message}")
+    assert err.count("\n") == 1
+
+
+# help and config
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+def test_help_names_every_command_group_and_flag(ferlab, words):
+    code, out, err = ferlab(*words)
+    assert (code, err) == (0, "")
+    lines = [line.strip() for line in out.splitlines()]
+    for name, each in COMMANDS.items():
+        assert any(line.startswith(name) and line.endswith(each.summary) for line in lines)
+    for group, options in groups("train").items():
+        assert any(line.startswith(group) and line.endswith(", ".join(options)) for line in lines)
+    for flag in FLAGS:
+        assert any(line.startswith(flag) for line in lines)
+    assert max(map(len, lines)) <= 120
+
+
+def test_the_examples_of_the_help_are_right(ferlab):
+    out = ferlab("--help")[1]
+    examples = [line.split() for line in out.splitlines() if line.startswith("  ferlab ")]
+    assert len(examples) >= 3
+    for _, name, *words in examples:
+        assert name in COMMANDS
+        compose(COMMANDS[name].config, [word for word in words if "=" in word])
+
+
+@pytest.mark.parametrize("words", [["train", "--help"], ["train", "-h"], ["train", "--help", "--cfg"]])
+def test_help_of_a_command_shows_its_keys(ferlab, words):
+    code, out, err = ferlab(*words)
+    assert (code, err) == (0, "")
+    assert COMMANDS["train"].summary in out.splitlines()[0]
+    shown = yaml.safe_load(out.split("(??? must be given)")[1])
+    assert shown == plain(compose("train", []))
+    assert any(line.split() == ["model", "custom_cnn,", "se_resnet,", "small_resnet"] for line in out.splitlines())
+
+
+def test_help_of_several_commands_is_asked_for_by_their_first_word(ferlab):
+    assert ferlab("data", "--help")[:2] == ferlab("data", "verify", "--help")[:2]
+
+
+def test_cfg_prints_the_config_that_would_run(ferlab):
+    words = ["model=small_resnet", "optimizer.lr=0.3", "name=über"]
+    code, out, err = ferlab("train", "--cfg", *words)
+    assert (code, err) == (0, "")
+    shown = yaml.safe_load(out)
+    assert shown["optimizer"]["lr"] == 0.3
+    assert shown["name"] == "über"
+    assert shown["model"]["name"] == "small_resnet"
+    assert shown == plain(compose("train", words))
+
+
+def test_cfg_of_a_repeated_run_is_that_runs(ferlab, tmp_path):
+    (tmp_path / "config.yaml").write_text(to_yaml(compose("train", ["model=small_resnet", "seed=7"])))
+    code, out, _ = ferlab("train", "--from", str(tmp_path), "optimizer.lr=0.3", "--cfg")
+    shown = yaml.safe_load(out)
+    assert code == 0
+    assert (shown["model"]["name"], shown["seed"], shown["optimizer"]["lr"]) == ("small_resnet", 7, 0.3)
+
+
+def test_the_version(ferlab):
+    assert ferlab("--version") == (0, f"ferlab {__version__}\n", "")
+
+
+# running a command
+
+
+def test_a_command_gets_its_overrides(ferlab, command):
+    seen = []
+    command(seen.append)
+    assert ferlab("predict", "bundle=b", "source=a b.png") == (0, "", "")
+    (invocation,) = seen
+    assert list(invocation.overrides) == ["bundle=b", "source=a b.png"]
+    assert invocation.repeat is None
+
+
+@pytest.mark.parametrize("words", [["--from", "outputs/x"], ["--from=outputs/x"]])
+def test_train_gets_the_run_to_repeat(monkeypatch, ferlab, command, words):
+    seen = []
+    command(seen.append)
+    monkeypatch.setitem(COMMANDS, "train", COMMANDS["predict"])
+    assert ferlab("train", *words, "seed=1")[0] == 0
+    assert seen[0].repeat == "outputs/x"
+    assert list(seen[0].overrides) == ["seed=1"]
+
+
+@pytest.mark.parametrize("code", [0, 1, 130, 143])
+def test_the_code_of_a_command_is_the_exit_code(ferlab, command, code):
+    command(lambda invocation: code)
+    assert ferlab("predict") == (code, "", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(ConfigError("a"), 2), (DataError("a"), 1), (BundleError("a"), 1)],
+    ids=lambda value: repr(value),
+)
+def test_an_error_of_ferlabs_is_one_line(ferlab, command, error, code):
+    command(failing(error))
+    assert ferlab("predict") == (code, "", "ferlab: a\n")
+
+
+def test_an_unexpected_error_is_one_line_too(ferlab, command):
+    command(failing(ZeroDivisionError("division\n  by zero")))
+    expected = "ferlab: unexpected ZeroDivisionError: division by zero; run again with --debug and report it\n"
+    assert ferlab("predict") == (1, "", expected)
+
+
+def test_a_command_that_is_interrupted_says_so(ferlab, command):
+    command(failing(KeyboardInterrupt()))
+    assert ferlab("predict") == (130, "", "ferlab: stopped\n")
+
+
+@pytest.mark.parametrize("error", [DataError("a"), ZeroDivisionError("b"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("words", [["predict", "--debug"], ["--debug", "predict"]])
+def test_debug_shows_where_it_happened(command, error, words):
+    command(failing(error))
+    with pytest.raises(type(error)) as caught:
+        main(words)
+    assert caught.value is error
+    assert caught.traceback[-1].name == "run"
+
+
+def test_debug_is_no_override(ferlab, command):
+    seen = []
+    command(seen.append)
+    assert ferlab("predict", "--debug", "bundle=b")[0] == 0
+    assert list(seen[0].overrides) == ["bundle=b"]
+
+
+# in a process of its own
+
+
+def in_a_process(code, **options):
+    return subprocess.run([sys.executable, "-c", code], text=True, timeout=120, check=False, **options)
+
+
+def test_help_loads_none_of_the_heavy_libraries():
+    heavy = [
+        "torch",
+        "hydra",
+        "omegaconf",
+        "rich",
+        "numpy",
+        "cv2",
+        "mlflow",
+        "albumentations",
+        "lightning_fabric",
+        "yaml",
+    ]
+    code = (
+        "import sys\nfrom ferlab.cli import main\n"
+        "codes = [main(['--help']), main(['--version']), main(['trian']), main(['train', '--hlep'])]\n"
+        f"print('LOADED', [m for m in {heavy} if m in sys.modules], codes)"
+    )
+    done = in_a_process(code, capture_output=True)
+    assert done.stdout.splitlines()[-1] == "LOADED [] [0, 0, 2, 2]", done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves_is_no_error(unbuffered):
+    """As in `ferlab --help | head -0`: nothing on stderr, neither from ferlab nor from Python's exit."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        code = "import sys\nfrom ferlab.cli import main\nsys.exit(main(['--help']))"
+        environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        done = in_a_process(code, stdout=writer, stderr=subprocess.PIPE, env=environment)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
