@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from ferlab.errors import BundleError, ConfigError, FerlabError, SpecError, suggest
-from ferlab.files import creating_folder, write_json, write_text
+from ferlab.files import creating_folder, why_unwritable, write_json, write_text
 from ferlab.models import Net, build
 from ferlab.spec import Image, ModelSpec
 
@@ -83,20 +83,26 @@ def save_bundle(bundle: Bundle, path: Path, metrics: Mapping[str, Any], card: st
     """Write spec.json, weights.safetensors, metrics.json and README.md, the model card, to the folder `path`.
 
     The folder appears whole or not at all; an older bundle there is replaced.
+
+    Raises:
+        BundleError: the disk is full or cannot be written.
     """
-    with creating_folder(path) as folder:
-        document = {
-            "format": FORMAT,
-            "spec": bundle.spec.to_dict(),
-            "digest": bundle.spec.digest,
-            "model": dict(bundle.model),
-            "provenance": dict(bundle.provenance),
-        }
-        weights = {k: v.detach().cpu().contiguous() for k, v in bundle.net.state_dict().items()}
-        save_file(weights, folder / "weights.safetensors", metadata=_seal(bundle.spec, bundle.model))
-        write_json(folder / "spec.json", document)
-        write_json(folder / "metrics.json", dict(metrics))
-        write_text(folder / "README.md", card)
+    document = {
+        "format": FORMAT,
+        "spec": bundle.spec.to_dict(),
+        "digest": bundle.spec.digest,
+        "model": dict(bundle.model),
+        "provenance": dict(bundle.provenance),
+    }
+    weights = {k: v.detach().cpu().contiguous() for k, v in bundle.net.state_dict().items()}
+    try:
+        with creating_folder(path) as folder:
+            save_file(weights, folder / "weights.safetensors", metadata=_seal(bundle.spec, bundle.model))
+            write_json(folder / "spec.json", document)
+            write_json(folder / "metrics.json", dict(metrics))
+            write_text(folder / "README.md", card)
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"cannot write the bundle {path}: {why_unwritable(error)}; free some space") from error
 
 
 def _seal(spec: ModelSpec, model: Mapping[str, Any]) -> dict[str, str]:

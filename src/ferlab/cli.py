@@ -1,11 +1,11 @@
 """`ferlab <command> [key=value …]`: finds the command, runs it, and turns errors into one line and an exit code."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 
 from ferlab import __version__, config
 from ferlab.errors import ConfigError, FerlabError, suggest
@@ -69,6 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails again at its own exit
         return 1
+    except OSError as error:
+        if debug:
+            raise
+        full = error.errno == errno.ENOSPC
+        remedy = "free some space and run again" if full else "run again with --debug to see where"
+        print(f"ferlab: {error.filename or 'a file'}: {error.strerror or error}; {remedy}", file=sys.stderr)
+        return 1
     except Exception as error:
         if debug:
             raise
@@ -91,19 +98,13 @@ def _dispatch(words: list[str]) -> int:
         print(_command_help(name))
         return 0
     if "--cfg" in flags:
-        composed = config.repeat(_config_of(repeat), overrides) if repeat else config.compose(command.config, overrides)
+        for_training = command.config == "train"
+        composed = config.for_training(overrides, repeat) if for_training else config.compose(command.config, overrides)
         print(config.to_yaml(composed), end="")
         return 0
     module, function = command.function.split(":")
     run = getattr(import_module(f"ferlab.commands.{module}"), function)
     return int(run(Invocation(command, overrides, repeat)) or 0)
-
-
-def _config_of(run: str) -> Path:
-    """Where a run's folder has its config."""
-    from ferlab.train.folder import RunFolder
-
-    return RunFolder(Path(run)).config
 
 
 def _find(words: list[str]) -> tuple[str, list[str]]:

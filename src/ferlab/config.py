@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 T = TypeVar("T")
+CONFIG_FILE = "config.yaml"  # in a run's folder
 
 
 def conf_dir() -> Path:
@@ -209,6 +210,31 @@ def load(file: Path) -> "DictConfig":
     if not isinstance(config, DictConfig):
         raise ConfigError(f"{file} must hold keys and values, got a list; check the path")
     return config
+
+
+def for_training(overrides: Sequence[str], earlier: str | None) -> "DictConfig":
+    """The config of a new run, of one that repeats an earlier run, or of one that `resume=RUN` goes on with.
+
+    Args:
+        overrides: `key=value`; a resumed run takes no other than `resume`.
+        earlier: the folder of the run to repeat, or None.
+
+    Raises:
+        ConfigError: as `compose`, or no run's config at the folder.
+    """
+    if earlier is not None:
+        return repeat(Path(earlier) / CONFIG_FILE, overrides)
+    composed = compose("train", overrides)
+    if composed.resume is None:
+        return composed
+    others = [override for override in overrides if not override.startswith("resume=")]
+    if others:
+        raise ConfigError(
+            f"a resumed run keeps its config, got {others[0]}; to change it: ferlab train --from {composed.resume}"
+        )
+    resumed = load(Path(composed.resume) / CONFIG_FILE)
+    resumed.resume = composed.resume
+    return resumed
 
 
 def repeat(file: Path, overrides: Sequence[str]) -> "DictConfig":

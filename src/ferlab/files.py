@@ -1,5 +1,6 @@
 """Writing files so that a reader sees either the old content or the whole new one, never a half."""
 
+import errno
 import json
 import os
 import shutil
@@ -66,3 +67,13 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, atomically; NaN and infinity are errors, for JSON has neither."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def why_unwritable(error: Exception) -> str:
+    """Why a file could not be written; torch and safetensors report a full disk in words of their own."""
+    text = " ".join(str(error).split())
+    if getattr(error, "errno", None) == errno.ENOSPC or any(
+        sign in text for sign in ("file write failed", "os error 28")
+    ):
+        return "no space left on the disk"
+    return text[:200]

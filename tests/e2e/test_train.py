@@ -246,6 +246,8 @@ def test_resume_refuses_changes_and_strangers(capsys: pytest.CaptureFixture[str]
     folder = run(*TINY, "trainer.epochs=1")
     assert main(["train", f"resume={folder.path}", "seed=3"]) == 2
     assert "--from" in capsys.readouterr().err
+    assert main(["train", f"resume={folder.path}", "--cfg"]) == 0
+    assert "width: 4" in capsys.readouterr().out  # the run's config, not the default
     folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:1000])
     assert main(["train", f"resume={folder.path}"]) == 1
     assert "not a whole checkpoint" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from ferlab.commands.recipe import ModelConfig
 from ferlab.data.source import Source
 from ferlab.evaluate import plots
 from ferlab.evaluate.calibration import fit_temperature
+from ferlab.files import replacing
 from ferlab.metrics import classification
 from ferlab.spec import ModelSpec
 from ferlab.train.card import model_card
@@ -45,7 +46,8 @@ def log_artifacts(tracker: Tracker, folder: RunFolder, run: Fit, source: Source)
         "confusion": plots.confusion_matrix(np.array(metrics["confusion"]), bundle.spec.expression),
     }
     for name, figure in pictures.items():
-        figure.savefig(folder.path / f"{name}.png", dpi=120)
+        with replacing(folder.path / f"{name}.png") as temporary:
+            figure.savefig(temporary, dpi=120)
     files = [folder.path / f"{name}.png" for name in pictures]
     tracker.log_files([*files, folder.config, folder.record, folder.metrics])
     faces = np.stack([bundle.spec.prepare(source.split("validation").read(i)) for i in range(2)])

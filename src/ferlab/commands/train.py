@@ -13,6 +13,7 @@ from ferlab.commands.artifacts import log_artifacts, write_bundle
 from ferlab.commands.recipe import TrainConfig, build_fit, model_spec
 from ferlab.data.source import Source
 from ferlab.errors import ConfigError, suggest
+from ferlab.files import write_text
 from ferlab.metrics import EPOCH_METRICS
 from ferlab.provenance import command_line, commit, environment
 from ferlab.train.clock import Clock
@@ -22,7 +23,7 @@ from ferlab.train.folder import RunFolder, new_folder
 from ferlab.train.interrupt import listening
 from ferlab.train.progress import ProgressView
 from ferlab.train.state import load_checkpoint, save_checkpoint
-from ferlab.train.tracking import Tracker, TrackerOptions
+from ferlab.train.tracking import Tracker, TrackerOptions, flatten
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
@@ -71,28 +72,15 @@ def train(invocation: "Invocation") -> int:
         with clock("tracking"):
             log_artifacts(tracker, folder, run, source)
             tracker.finish("FINISHED")
-    summarise(run, folder, clock, console)
+    summarise(run, folder, options, source, clock, console)
     return 0
 
 
 def read_config(invocation: "Invocation") -> tuple[TrainConfig, RunFolder | None, RunFolder | None]:
     """The checked config of a new, repeated or resumed run; the folder if it is resumed; and that of the run before."""
-    folder: RunFolder | None = None
-    earlier: RunFolder | None = None
-    if invocation.repeat:
-        earlier = RunFolder(Path(invocation.repeat))
-        composed = config.repeat(earlier.config, invocation.overrides)
-    else:
-        composed = config.compose("train", invocation.overrides)
-        if composed.resume is not None:
-            folder = earlier = RunFolder(Path(composed.resume))
-            others = [o for o in invocation.overrides if not o.startswith("resume=")]
-            if others:
-                raise ConfigError(
-                    f"a resumed run keeps its config, got {others[0]}; to change it: ferlab train --from {folder.path}"
-                )
-            composed = config.load(folder.config)
-    options = config.typed(composed, TrainConfig)
+    options = config.typed(config.for_training(invocation.overrides, invocation.repeat), TrainConfig)
+    folder = RunFolder(Path(options.resume)) if options.resume else None
+    earlier = folder or (RunFolder(Path(invocation.repeat)) if invocation.repeat else None)
     if options.trainer.monitor not in EPOCH_METRICS:
         near = suggest(options.trainer.monitor, EPOCH_METRICS)
         raise ConfigError(f"unknown trainer.monitor '{options.trainer.monitor}'; {near}")
@@ -104,7 +92,7 @@ def new_run(options: TrainConfig, source: Source, fabric: Fabric) -> RunFolder:
     folder: RunFolder | None = None
     if fabric.is_global_zero:
         folder = new_folder(Path(options.outputs), options.name or f"{options.model.name}_{source.name}")
-        folder.config.write_text(config.to_yaml(asdict(options)), encoding="utf-8")
+        write_text(folder.config, config.to_yaml(asdict(options)))
     shared = fabric.broadcast(folder)
     assert shared is not None
     return shared
@@ -131,9 +119,11 @@ def describe(options: TrainConfig, source: Source, fabric: Fabric) -> dict[str, 
 
 def compare(before: dict[str, Any], record: dict[str, Any], console: Console, resumed: bool) -> None:
     """Say where data, code or machine differ from those of the run before; a resumed run keeps its MLflow run."""
-    for key in ("data_digest", "spec_digest", "commit", "precision", "environment"):
-        if before[key] != record[key]:
-            console.print(f"note: {key} was {before[key]}, now {record[key]}: numbers may differ")
+    compared = ("data_digest", "spec_digest", "commit", "precision", "environment")
+    was, now = (flatten({key: values[key] for key in compared}) for values in (before, record))
+    for key in now:
+        if was.get(key) != now[key]:
+            console.print(f"note: {key} was {was.get(key)}, now {now[key]}: numbers may differ")
     if resumed:
         record |= {"command": before["command"], "mlflow_run": before["mlflow_run"]}
 
@@ -184,12 +174,15 @@ def say_stopped(run: Fit, folder: RunFolder, console: Console) -> None:
     console.print(f"  ferlab train resume={shlex.quote(str(folder.path))}")
 
 
-def summarise(run: Fit, folder: RunFolder, clock: Clock, console: Console) -> None:
+def summarise(
+    run: Fit, folder: RunFolder, options: TrainConfig, source: Source, clock: Clock, console: Console
+) -> None:
     """The best epoch, and where to look next."""
     best = run.state.best
     console.print(
         f"best    {run.monitor} {best.value:.4f} at epoch {best.epoch}, on {len(run.labels):,} validation faces, "
         f"plain, selected on this split; tracking took {clock.seconds['tracking']:.1f} s"
     )
-    console.print(f"next    ferlab evaluate bundle={shlex.quote(str(folder.bundle))} data=…")
+    root = f" data.root={shlex.quote(options.data['root'])}" if "root" in options.data else ""
+    console.print(f"next    ferlab evaluate bundle={shlex.quote(str(folder.bundle))} data={source.name}{root}")
     console.print("        ferlab ui")

@@ -1,6 +1,5 @@
 """The bundle as an MLflow model. MLflow stores a copy of serve.py, and runs it to load the model."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ def log_bundle(uri: str, run_id: str, bundle: Path, inputs: Any, outputs: Any) -
     from mlflow.models import infer_signature
 
     mlflow.set_tracking_uri(uri)
-    with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # advice on type hints, which serve.py leaves out on purpose
+    with mlflow.start_run(run_id=run_id):
         mlflow.pyfunc.log_model(
             name="bundle",
             python_model=str(Path(__file__).with_name("serve.py")),

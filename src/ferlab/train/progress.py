@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
@@ -26,13 +27,13 @@ class ProgressView:
         columns: list[ProgressColumn] = [
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(bar_width=None),
-            TextColumn("{task.completed}/{task.total}"),
             TextColumn("{task.fields[rate]:,.0f} images/s  loss {task.fields[loss]:.3f}  lr {task.fields[lr]:.2g}"),
             TimeRemainingColumn(compact=True),
         ]
         self._bar = Progress(*columns, console=console, transient=True, refresh_per_second=4)
         self._task = self._bar.add_task("", total=None, epoch=0, epochs=epochs, rate=0.0, loss=0.0, lr=0.0)
-        self._mark = (time.perf_counter(), 0)
+        self._epoch = 0
+        self._mark = (0.0, 0)  # time, and faces seen then
 
     def __enter__(self) -> "ProgressView":
         if self.console.is_terminal:
@@ -49,19 +50,15 @@ class ProgressView:
         """Show where an epoch is."""
         if not self.console.is_terminal:
             return
-        now, (then, faces) = time.perf_counter(), self._mark
-        if step.faces <= faces:  # a new epoch
-            self._mark = (now, step.faces)
-            return
-        self._bar.update(
-            self._task,
-            completed=step.step,
-            total=step.steps,
-            epoch=step.epoch,
-            rate=(step.faces - faces) / (now - then),
-            loss=step.loss,
-            lr=step.lr,
-        )
+        done, total = (step.epoch - 1) * step.steps + step.step, self.epochs * step.steps
+        if step.epoch != self._epoch:  # validation lay between: measure the rate anew
+            if not self._epoch:  # also in a resumed run the time left follows from what is done from here on
+                self._bar.reset(self._task, total=total, completed=done)
+            self._epoch, self._mark = step.epoch, (time.perf_counter(), step.faces)
+        then, faces = self._mark
+        rate = (step.faces - faces) / max(time.perf_counter() - then, 1e-9)
+        shown: dict[str, Any] = {"epoch": step.epoch, "rate": rate, "loss": step.loss, "lr": step.lr}
+        self._bar.update(self._task, completed=done, **shown)
 
     def epoch(self, metrics: Mapping[str, float], is_best: bool) -> None:
         """Print the line of a finished epoch; a star marks the best so far."""

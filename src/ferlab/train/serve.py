@@ -10,7 +10,9 @@ from ferlab.bundle import load_bundle, softmax
 class ServedBundle(PythonModel):
     """(n, c, s, s) uint8 prepared faces -> (n, k) probabilities in the order of the spec's labels."""
 
-    # No type hints here: MLflow would take them for the schema of the data.
+    # The signature that is logged with the model says what goes in; without this MLflow asks for type hints that say
+    # so again. Those that Python wants it would take for that schema, so there are none.
+    _skip_type_hint_validation = True
 
     def load_context(self, context):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
         """Load the bundle that lies among the model's artifacts."""

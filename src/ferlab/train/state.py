@@ -1,6 +1,5 @@
 """Everything that training changes, and its checkpoint: written atomically, read back without unpickling objects."""
 
-import errno
 import pickle
 import random
 from dataclasses import asdict, dataclass, field
@@ -13,7 +12,7 @@ from lightning_fabric import Fabric
 from torch.optim import Optimizer
 
 from ferlab.errors import TrainingError
-from ferlab.files import replacing
+from ferlab.files import replacing, why_unwritable
 from ferlab.models import Net
 from ferlab.train.optim import Schedule
 
@@ -120,11 +119,9 @@ def save_checkpoint(state: State, path: Path) -> None:
         with replacing(path) as temporary:
             torch.save(values, temporary)
     except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
-        full = getattr(error, "errno", None) == errno.ENOSPC or "file write failed" in str(error)
-        reason = "no space left on the disk" if full else " ".join(str(error).split())[:200]
         raise TrainingError(
-            f"cannot write the checkpoint {path}: {reason}; the one before is intact: free some space, then "
-            f"ferlab train resume={path.parents[1]}"
+            f"cannot write the checkpoint {path}: {why_unwritable(error)}; the one before is intact: free some space, "
+            f"then ferlab train resume={path.parents[1]}"
         ) from error
 
 

@@ -1,0 +1,38 @@
+import io
+
+from rich.console import Console
+
+from ferlab.train.fit import Step
+from ferlab.train.progress import ProgressView
+
+METRICS = {
+    "epoch": 2, "train/loss": 1.25, "train/accuracy": 0.5, "train/lr": 0.01, "validation/nll": 1.0,
+    "validation/accuracy": 0.625, "validation/macro_f1": 0.5, "time/images_per_s": 1234.0, "time/epoch_s": 20.0,
+}  # fmt: skip
+
+
+def shown(terminal: bool) -> str:
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=terminal, width=120)
+    with ProgressView(console, 4, "accuracy") as view:
+        view.step(Step(2, 5, 10, 50, 1.5, 0.02))
+        view.step(Step(2, 6, 10, 60, 1.4, 0.02))
+        view._bar.refresh()
+        view.epoch(METRICS, is_best=True)
+    return text.getvalue()
+
+
+def test_a_line_an_epoch_where_there_is_no_terminal():
+    (line,) = shown(terminal=False).splitlines()
+    assert line.startswith("epoch   2/4  loss 1.2500")
+    assert "accuracy 0.6250" in line
+    assert " * " in line
+
+
+def test_a_terminal_shows_epoch_speed_loss_rate_and_time_left():
+    text = shown(terminal=True)
+    assert "epoch 2/4" in text
+    assert "images/s" in text
+    assert "loss 1.400" in text
+    assert "lr 0.02" in text
+    assert "epoch   2/4  loss 1.2500" in text  # the line stays when the bar is gone
