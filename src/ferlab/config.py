@@ -199,7 +199,10 @@ def to_yaml(config: Any) -> str:
 
 
 def load(file: Path) -> "DictConfig":
-    """A config that `to_yaml` wrote; ConfigError if it cannot be read."""
+    """A run's config; ConfigError if it cannot be read, or names code that nothing under conf/ names.
+
+    A run's folder may come from elsewhere, and what a `_target_` names is called.
+    """
     from omegaconf import DictConfig, OmegaConf
 
     try:
@@ -209,7 +212,15 @@ def load(file: Path) -> "DictConfig":
         raise ConfigError(f"{file} must be a run's config, got {reason}; check the path") from error
     if not isinstance(config, DictConfig):
         raise ConfigError(f"{file} must hold keys and values, got a list; check the path")
+    trusted = _targets("".join(path.read_text(encoding="utf-8") for path in conf_dir().rglob("*.yaml")))
+    for target in sorted(_targets(OmegaConf.to_yaml(config)) - trusted):
+        raise ConfigError(f"{file} must name code that conf/ names, got '{target}'; {suggest(target, trusted)}")
     return config
+
+
+def _targets(text: str) -> set[str]:
+    """Everything that a `_target_` names in some YAML."""
+    return {name.strip("'\"") for name in re.findall(r"_target_['\"]?\s*:\s*([^\s,}]+)", text)}
 
 
 def for_training(overrides: Sequence[str], earlier: str | None) -> "DictConfig":

@@ -1,3 +1,5 @@
+import logging
+
 import cv2
 import numpy as np
 import pytest
@@ -14,9 +16,14 @@ MODEL = {"name": "custom_cnn", "options": {"widths": [4], "hidden": 16, "dropout
 COUNTS = {"Training": (5, 2, 4, 9, 5, 3, 4), "PublicTest": (6, 3, 5, 12, 6, 4, 5)}
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("FERLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+@pytest.fixture
+def in_tmp(tmp_path, monkeypatch):
+    """Run in an empty folder, and leave torch and the loggers as they were."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    torch.use_deterministic_algorithms(False)
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def noise_faces(n, seed):

@@ -1,7 +1,6 @@
 """What reaches MLflow, and that a tracker in trouble never stops a run."""
 
 import json
-import logging
 from pathlib import Path
 
 import mlflow
@@ -21,13 +20,7 @@ TINY = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    yield
-    torch.use_deterministic_algorithms(False)
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("in_tmp")
 
 
 def client() -> mlflow.MlflowClient:

@@ -29,11 +29,7 @@ STATEFUL = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("in_tmp")
 
 
 def run(*arguments: str) -> RunFolder:
@@ -68,8 +64,9 @@ def start(*arguments: str, code: str = "") -> subprocess.Popen[str]:
     """`ferlab train` in a process of its own, with `code` run before it."""
     script = f"{code}\nimport sys\nfrom ferlab.cli import main\nsys.exit(main({['train', *arguments]!r}))"
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        [sys.executable, "-W", "ignore", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
 
 
 def test_a_run_leaves_what_it_promises(capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,15 +175,17 @@ torch.save = broken
         assert_same(whole, killed)
 
 
-def test_sigterm_saves_and_says_how_to_go_on() -> None:
-    process = start(*TINY, "trainer.epochs=500")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C with workers"])
+def test_a_signal_saves_and_says_how_to_go_on(number: signal.Signals) -> None:
+    process = start(*TINY, "trainer.epochs=500", "trainer.workers=1")
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("epoch   2"):
-            process.send_signal(signal.SIGTERM)
+            # A terminal sends Ctrl-C to the workers as well.
+            os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
             break
     rest = process.stdout.read()
-    assert process.wait() == 143
+    assert process.wait() == 128 + number
     assert "all is saved" in rest
     assert "Traceback" not in rest
     assert newest().checkpoint.is_file()
@@ -269,6 +268,21 @@ def test_a_checkpoint_with_code_in_it_runs_nothing(capsys: pytest.CaptureFixture
     assert main(["train", f"resume={folder.path}"]) == 1
     assert not (tmp_path / "ran").exists()
     assert "not a whole checkpoint" in capsys.readouterr().err
+
+
+def test_a_run_from_elsewhere_cannot_name_code_to_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = run(*TINY, "trainer.epochs=1")
+    honest = folder.config.read_text()
+    target = "_target_: ferlab.data.synthetic.synthetic"
+    assert target in honest
+    for evil in ("os.system", "ferlab.data.cache.os.system", '"os.system"', "'os.system'"):
+        folder.config.write_text(honest.replace(f"{target}\n", f"_target_: {evil}\n  command: touch {tmp_path}/ran\n"))
+        for command in (["--from", str(folder.path)], [f"resume={folder.path}"]):
+            assert main(["train", *command]) == 2
+            assert "os.system" in capsys.readouterr().err
+    folder.config.write_text(honest.replace(target, '"\\x5ftarget_": os.system'))  # an escape that YAML undoes
+    assert main(["train", "--from", str(folder.path)]) == 2
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_missing_dataset_leaves_no_run_behind(capsys: pytest.CaptureFixture[str]) -> None:

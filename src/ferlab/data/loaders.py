@@ -5,6 +5,7 @@ processes or parts, nor on where a run was resumed.
 """
 
 import random
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -168,7 +169,7 @@ class Streamed:
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
-            worker_init_fn=_one_thread,
+            worker_init_fn=_start_worker,
             prefetch_factor=4 if workers else None,
             generator=torch.Generator(),  # else each pass draws from the generator that dropout uses
         )
@@ -214,8 +215,9 @@ def _stack(faces: list[Tensor | FerlabError]) -> Tensor | FerlabError:
     return stacked
 
 
-def _one_thread(worker: int) -> None:
+def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # workers are the parallelism
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches them too, but the main process still needs its step
 
 
 def _targets(split: Split) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ class EngineOptions:
         threads: CPU threads of a process; 0 leaves torch's choice.
         channels_last: NHWC memory, which convolutions prefer.
         compile: torch.compile the network.
-        deterministic: same seed, same numbers, at some cost on a GPU.
+        deterministic: same seed, same numbers, at some cost on a GPU; torch warns where it cannot.
     """
 
     device: str = "auto"
@@ -57,10 +57,11 @@ def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:
         _keep_memory()
     if options.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-        # It costs time, and nothing here reads such memory.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = False
+    # torch warns of an operation that has no deterministic form on the device, and runs it.
+    torch.use_deterministic_algorithms(options.deterministic, warn_only=True)
+    # It costs time, and nothing here reads such memory.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = not options.deterministic
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))
     strategy: str | Strategy = "auto"
     if world > 1:
