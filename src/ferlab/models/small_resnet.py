@@ -30,17 +30,13 @@ class SmallResNet(Backbone):
         width: channels of the stem.
         depth: blocks a stage.
         dropout: on the pooled features.
-        standardise: bring each picture to mean 0 and variance 1 first, which forgets brightness and contrast.
     """
 
-    def __init__(
-        self, channels: int, size: int, width: int = 32, depth: int = 1, dropout: float = 0.2, standardise: bool = False
-    ) -> None:
+    def __init__(self, channels: int, size: int, width: int = 32, depth: int = 1, dropout: float = 0.2) -> None:
         super().__init__()
         if size < SMALLEST:
             raise ConfigError(f"model.size must be at least {SMALLEST} for small_resnet, got {size}")
-        layers: list[nn.Module] = [nn.InstanceNorm2d(channels)] if standardise else []
-        layers += [conv_bn(channels, width, 5, 2), nn.ReLU()]
+        layers: list[nn.Module] = [conv_bn(channels, width, 5, 2), nn.ReLU()]
         for _ in range(3):
             layers += [conv_bn(width, 2 * width), nn.MaxPool2d(2), nn.ReLU()]
             width *= 2
