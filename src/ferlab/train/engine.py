@@ -1,5 +1,6 @@
 """Devices, precision, processes and determinism, by Lightning Fabric."""
 
+import atexit
 import ctypes
 import logging
 import os
@@ -75,6 +76,8 @@ def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:
         precision=precision(options.precision, device),  # type: ignore[arg-type]
     )
     fabric.launch()
+    if world > 1:  # a process that leaves with the group's threads running may abort at its very end
+        atexit.register(torch.distributed.destroy_process_group)
     return fabric
 
 

@@ -22,7 +22,7 @@ from ferlab.train.interrupt import StopRequest
 from ferlab.train.optim import freeze
 from ferlab.train.state import State
 
-CHECK_STEPS = 20  # the loss is looked at this often: each look waits for a GPU
+CHECK_STEPS = 20  # a GPU's loss is looked at this often, for each look waits for it; a CPU's after every step
 VALIDATION_BATCH = 256
 
 
@@ -172,6 +172,7 @@ def train_epoch(run: Fit) -> bool:
         totals += torch.tensor([state.position.loss, state.position.correct], dtype=torch.float64).to(totals)
     first_bad = torch.tensor(-1, device=fabric.device)
     batches = iter(run.train.batches(epoch, parts))
+    every = 1 if fabric.device.type == "cpu" else CHECK_STEPS
     for index, group in groupby(parts, key=lambda part: part.step):
         loss = _sum(fabric, _train_step(run, epoch, list(group), batches, totals))
         if state.ema is not None:
@@ -182,7 +183,7 @@ def train_epoch(run: Fit) -> bool:
         position.step = index + 1
         position.seen = min(position.step * options.batch_size, len(order))
         stopping = _asked_to_stop(run)
-        if position.step % CHECK_STEPS == 0 or position.step == steps or stopping:
+        if position.step % every == 0 or position.step == steps or stopping:
             _check(first_bad, epoch, run)
             position.loss, position.correct = _sum(fabric, totals).tolist()
         mean = position.loss / max(position.seen, 1)
