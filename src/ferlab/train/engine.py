@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.strategy import Strategy
 
+from ferlab.bundle import pick_device
 from ferlab.errors import ConfigError, suggest
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
@@ -49,7 +50,9 @@ def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:
         ConfigError: a device or precision that does not exist, or that this machine lacks.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the command says device and precision itself
-    device = _device(options.device)
+    if options.device not in DEVICES:  # no index: torchrun decides which process gets which
+        raise ConfigError(f"unknown device '{options.device}'; {suggest(options.device, DEVICES)}")
+    device = pick_device(options.device)
     if options.precision not in PRECISIONS:
         raise ConfigError(f"unknown trainer.precision '{options.precision}'; {suggest(options.precision, PRECISIONS)}")
     if options.threads:
@@ -79,18 +82,6 @@ def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:
     if world > 1:  # a process that leaves with the group's threads running may abort at its very end
         atexit.register(torch.distributed.destroy_process_group)
     return fabric
-
-
-def _device(name: str) -> str:
-    """The accelerator's name for Fabric."""
-    if name not in DEVICES:
-        raise ConfigError(f"unknown device '{name}'; {suggest(name, DEVICES)}")
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return next(d for d in ("cuda", "mps", "cpu") if there[d])
-    if not there[name]:
-        raise ConfigError(f"device '{name}' is not on this machine; use trainer.device=auto or cpu")
-    return name
 
 
 def _keep_memory() -> None:
