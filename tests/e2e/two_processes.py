@@ -32,30 +32,37 @@ class Flat(Backbone):
 
 
 BUILDERS["small_resnet"] = Flat
-options = typed(compose("train", sys.argv[2:]), TrainConfig)
-options.model.options = {}
-fabric = launch(options.trainer)
-source = instantiate(options.data)
-run = build_fit(options, source, model_spec(options.model, source), fabric, StopRequest(), lambda step: None, Clock())
-seen: list[int] = []
-feed = run.train
 
 
-class Noting:
-    def batches(self, epoch, parts):
-        for batch in feed.batches(epoch, parts):
-            seen.extend(batch.part.rows.tolist() if batch.part.share else [])
-            yield batch
+def main() -> None:  # a function, so that what it owns is gone before the interpreter is
+    options = typed(compose("train", sys.argv[2:]), TrainConfig)
+    options.model.options = {}
+    fabric = launch(options.trainer)
+    source = instantiate(options.data)
+    run = build_fit(
+        options, source, model_spec(options.model, source), fabric, StopRequest(), lambda step: None, Clock()
+    )
+    seen: list[int] = []
+    feed = run.train
+
+    class Noting:
+        def batches(self, epoch, parts):
+            for batch in feed.batches(epoch, parts):
+                seen.extend(batch.part.rows.tolist() if batch.part.share else [])
+                yield batch
+
+    run = replace(run, train=Noting())
+    epochs = [epoch.metrics for epoch in fit(run)]
+    everyone: list = [None] * fabric.world_size
+    if fabric.world_size > 1:
+        torch.distributed.all_gather_object(everyone, seen)
+    else:
+        everyone = [seen]
+    if fabric.is_global_zero:
+        out = Path(sys.argv[1])
+        torch.save(run.state.net.state_dict(), out / "weights.pt")
+        (out / "notes.json").write_text(json.dumps({"seen": everyone, "epochs": epochs}))
 
 
-run = replace(run, train=Noting())
-epochs = [epoch.metrics for epoch in fit(run)]
-everyone: list = [None] * fabric.world_size
-if fabric.world_size > 1:
-    torch.distributed.all_gather_object(everyone, seen)
-else:
-    everyone = [seen]
-if fabric.is_global_zero:
-    out = Path(sys.argv[1])
-    torch.save(run.state.net.state_dict(), out / "weights.pt")
-    (out / "notes.json").write_text(json.dumps({"seen": everyone, "epochs": epochs}))
+if __name__ == "__main__":
+    main()

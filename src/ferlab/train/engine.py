@@ -2,6 +2,7 @@
 
 import atexit
 import ctypes
+import gc
 import logging
 import os
 from dataclasses import dataclass
@@ -79,9 +80,19 @@ def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:
         precision=precision(options.precision, device),  # type: ignore[arg-type]
     )
     fabric.launch()
-    if world > 1:  # a process that leaves with the group's threads running may abort at its very end
-        atexit.register(torch.distributed.destroy_process_group)
+    if world > 1:
+        atexit.register(_leave_group)
     return fabric
+
+
+def _leave_group() -> None:
+    """Close the process group and end its threads.
+
+    They end with the group's last owner, the network wrapped by DDP among them. One that still runs when the
+    interpreter is gone aborts the process at its very end, after a training that went well.
+    """
+    torch.distributed.destroy_process_group()
+    gc.collect()
 
 
 def _keep_memory() -> None:
