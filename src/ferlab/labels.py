@@ -15,6 +15,24 @@ from ferlab.errors import LabelError, suggest
 FER2013 = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 FERPLUS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 FERPLUS_7 = FERPLUS[:7]
+RAFDB = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+AFFECTNET = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
+AFFECTNET_7 = AFFECTNET[:7]
+# RAF-DB's compound emotions (Li et al. 2017) in its order, and the two basic ones that each is made of.
+COMPOUND: dict[str, tuple[str, str]] = {
+    "happily surprised": ("happiness", "surprise"),
+    "happily disgusted": ("happiness", "disgust"),
+    "sadly fearful": ("sadness", "fear"),
+    "sadly angry": ("sadness", "anger"),
+    "sadly surprised": ("sadness", "surprise"),
+    "sadly disgusted": ("sadness", "disgust"),
+    "fearfully angry": ("fear", "anger"),
+    "fearfully surprised": ("fear", "surprise"),
+    "angrily surprised": ("anger", "surprise"),
+    "angrily disgusted": ("anger", "disgust"),
+    "disgustedly surprised": ("disgust", "surprise"),
+}
+RAFDB_COMPOUND = tuple(COMPOUND)
 
 # Canonical name -> other spellings seen in datasets, papers and folders. Compared in lower case, with runs of spaces,
 # hyphens and underscores as one space.
@@ -28,13 +46,22 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "fear": ("fearful", "afraid", "scared", "fearfully"),
     "contempt": ("contemptuous",),
 }
-CANONICAL = {alias: name for name, others in ALIASES.items() for alias in (name, *others)}
+CANONICAL = {alias: name for name, others in ALIASES.items() for alias in (name, *others)} | {n: n for n in COMPOUND}
 
 # One colour a name, readable on white and by the colour-blind (Okabe and Ito 2008, with two greys).
 COLOURS: dict[str, str] = {
     "neutral": "#777777", "happiness": "#E69F00", "surprise": "#56B4E9", "sadness": "#0072B2",
     "anger": "#D55E00", "disgust": "#009E73", "fear": "#CC79A7", "contempt": "#4D4D4D",
 }  # fmt: skip
+
+
+def _between(first: str, second: str) -> str:
+    """The colour two fifths of the way from the first to the second, so that a pair and its reverse differ."""
+    a, b = (int(COLOURS[name][1:], 16) for name in (first, second))
+    return "#" + "".join(f"{round(0.6 * (a >> shift & 255) + 0.4 * (b >> shift & 255)):02X}" for shift in (16, 8, 0))
+
+
+COLOURS |= {name: _between(*parts) for name, parts in COMPOUND.items()}
 
 
 def canonical(name: str) -> str:

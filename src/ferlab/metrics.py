@@ -14,7 +14,14 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
-EPOCH_METRICS = ("accuracy", "macro_f1", "mean_recall", "top2", "nll")  # all grow with quality but nll
+# What a training loop logs and can select by. All grow with quality but those of LOWER_IS_BETTER.
+EPOCH_METRICS = (
+    *("accuracy", "macro_f1", "mean_recall", "top2", "nll"),
+    *("ccc", "rmse", "valence_ccc", "valence_rmse", "arousal_ccc", "arousal_rmse"),
+)
+LOWER_IS_BETTER = frozenset({"nll", "rmse", "valence_rmse", "arousal_rmse"})
+AFFECT = ("valence", "arousal")
+AFFECT_SCORES = ("ccc", "pearson", "sign_agreement", "rmse", "mae", "mse")
 FLOOR = 1e-12  # a probability of zero would make the log-likelihood infinite, which JSON and averages cannot hold
 
 
@@ -74,6 +81,64 @@ def epoch_metrics(probabilities: Floats, labels: Ints) -> dict[str, float]:
     return {name: float(scores[name]) for name in ("accuracy", "macro_f1", "mean_recall")} | _likelihood(
         probabilities, labels
     )
+
+
+def affect_scores(predicted: Floats, target: Floats) -> dict[str, dict[str, float]]:
+    """Every metric of valence and of arousal, each over the faces where it is known.
+
+    ccc is the concordance correlation 2 s_xy / (s_x² + s_y² + (x̄ - ȳ)²) (Lin 1989, eq. 1), with variances over n;
+    sign_agreement the share of faces where both have the same sign (Nicolaou et al. 2011). ccc and pearson of a
+    constant are 0: it says nothing of the face.
+
+    Args:
+        predicted: (n, 2) valence and arousal.
+        target: (n, 2), NaN where unknown.
+
+    Returns:
+        "valence" and "arousal", each with `faces` and AFFECT_SCORES; one without a known face is left out.
+
+    Raises:
+        ValueError: shapes that do not fit, or a prediction that is not finite.
+    """
+    if predicted.shape != target.shape or predicted.ndim != 2 or predicted.shape[1] != len(AFFECT):
+        raise ValueError(f"predicted and target must both be (n, 2), got {predicted.shape} and {target.shape}")
+    if not np.isfinite(predicted).all():
+        raise ValueError("predicted valence and arousal must be finite, got NaN or infinity")
+    result = {}
+    for column, name in enumerate(AFFECT):
+        known = ~np.isnan(target[:, column])
+        if known.any():
+            x, y = (values[known, column].astype(np.float64) for values in (predicted, target))
+            result[name] = {"faces": int(known.sum())} | _agreement(x, y)
+    return result
+
+
+def _agreement(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> dict[str, float]:
+    """AFFECT_SCORES of (n,) predictions x for (n,) targets y."""
+    error = x - y
+    covariance = float(((x - x.mean()) * (y - y.mean())).mean())
+    spread, distance = x.var() + y.var(), (x.mean() - y.mean()) ** 2
+    mse = float((error**2).mean())
+    values = (
+        2 * covariance / (spread + distance) if spread > 0 else 0.0,
+        covariance / float(np.sqrt(x.var() * y.var())) if x.var() > 0 and y.var() > 0 else 0.0,
+        (np.sign(x) == np.sign(y)).mean(),
+        mse**0.5,
+        np.abs(error).mean(),
+        mse,
+    )
+    return {name: float(value) for name, value in zip(AFFECT_SCORES, values, strict=True)}
+
+
+def affect_epoch_metrics(predicted: Floats, target: Floats) -> dict[str, float]:
+    """The numbers that a training loop logs: CCC and RMSE of valence, of arousal, and their means `ccc` and `rmse`.
+
+    Args, raises: as `affect_scores`.
+    """
+    scores = affect_scores(predicted, target)
+    kept = {kind: {name: values[kind] for name, values in scores.items()} for kind in ("ccc", "rmse")}
+    means = {kind: sum(values.values()) / len(values) for kind, values in kept.items() if values}
+    return means | {f"{name}_{kind}": v for kind, values in kept.items() for name, v in values.items()}
 
 
 def confusion_counts(labels: Ints, predicted: Ints, classes: int) -> npt.NDArray[np.int64]:

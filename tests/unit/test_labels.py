@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ferlab.errors import LabelError
-from ferlab.labels import ALIASES, CANONICAL, COLOURS, FER2013, FERPLUS, canonical, canonical_set, class_map
+from ferlab.labels import ALIASES, CANONICAL, COLOURS, COMPOUND, FER2013, FERPLUS, canonical, canonical_set, class_map
 
 
 @pytest.mark.parametrize(
@@ -14,11 +14,11 @@ def test_spellings_of_the_datasets_mean_their_emotion(spelling, name):
 
 
 def test_no_spelling_means_two_emotions():
-    assert len(CANONICAL) == sum(1 + len(others) for others in ALIASES.values())
+    assert len(CANONICAL) == sum(1 + len(others) for others in ALIASES.values()) + len(COMPOUND)
 
 
 def test_every_emotion_has_a_colour_of_its_own():
-    assert set(COLOURS) == set(ALIASES)
+    assert set(COLOURS) == {*ALIASES, *COMPOUND}
     assert len(set(COLOURS.values())) == len(COLOURS)
 
 

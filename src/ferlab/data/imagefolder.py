@@ -78,4 +78,5 @@ def read_folder(split: SplitName, folder: Path, labels: tuple[str, ...]) -> Spli
         ids += [labels.index(name)] * len(files)
     if not paths:
         raise DataError(f"{folder} must hold pictures in its class folders, got none; copy them there")
-    return Split(split, FileImages(paths), np.array(ids, dtype=np.int64))
+    images = FileImages.of(folder, [str(path.relative_to(folder)) for path in paths])
+    return Split(split, images, np.array(ids, dtype=np.int64))

@@ -1,6 +1,7 @@
 """What every dataset module returns: a `Source` of up to three `Split`s, whose pixels are read untouched."""
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,13 +11,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ferlab.errors import DataError
-from ferlab.faces import FaceCrop
+from ferlab.errors import DataError, SpecError
+from ferlab.faces import FaceCrop, cut
 from ferlab.labels import canonical_set
 from ferlab.spec import Image
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+DIGEST_BYTES = 4 << 30
 
 
 class Images(Protocol):
@@ -69,23 +71,87 @@ class ArrayImages:
 
 @dataclass(frozen=True)
 class FileImages:
-    """Picture files, decoded when they are read."""
+    """Picture files, decoded when they are read.
 
-    paths: Sequence[Path]
+    Attributes:
+        root: the folder that the names start from.
+        names: (n,) bytes, each file's path below `root`. One array, not n objects: a reading worker that touched the
+            reference count of an object would copy its page of memory, and so grow over an epoch.
+    """
+
+    root: Path
+    names: npt.NDArray[np.bytes_]
+
+    @classmethod
+    def of(cls, root: Path, names: Sequence[str]) -> "FileImages":
+        """The files `names`, paths below `root`."""
+        return cls(root, np.array([os.fsencode(name) for name in names], dtype=np.bytes_))
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
+
+    def path(self, i: int) -> Path:
+        """Where picture `i` lies."""
+        return self.root / os.fsdecode(self.names[i])
 
     def read(self, i: int) -> Image:
-        return read_image(self.paths[i])
+        return read_image(self.path(i))
 
     def name(self, i: int) -> str:
-        return str(self.paths[i])
+        return str(self.path(i))
 
     def digest(self) -> str:
+        """Over the files' sizes and, below DIGEST_BYTES in all, their content too: 120 GB would take an hour."""
         result = hashlib.sha256()
-        for path in self.paths:
-            result.update(hashlib.sha256(path.read_bytes()).digest())
+        sizes = np.array([_size(self.path(i)) for i in range(len(self))], dtype=np.int64)
+        result.update(sizes.tobytes())
+        if sizes.sum() < DIGEST_BYTES:
+            for i in range(len(self)):
+                result.update(hashlib.sha256(self.path(i).read_bytes()).digest())
+        return result.hexdigest()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; restore the file or correct the list") from error
+
+
+@dataclass(frozen=True)
+class CutImages:
+    """Faces cut out of other pictures when they are read.
+
+    Attributes:
+        images: n pictures.
+        boxes: (n, 4) float32, left, top, width and height in pixels; a row of NaN stands for the whole picture.
+        eyes: (n, 2, 2) float32, x and y of both eyes, or None.
+        face: how to cut.
+    """
+
+    images: Images
+    boxes: npt.NDArray[np.float32]
+    eyes: npt.NDArray[np.float32] | None
+    face: FaceCrop
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, i: int) -> Image:
+        image, box = self.images.read(i), self.boxes[i]
+        if np.isnan(box).all():
+            box = np.array([0, 0, image.shape[1], image.shape[0]], np.float32)
+        try:
+            return cut(image, box, None if self.eyes is None else self.eyes[i], self.face)
+        except SpecError as error:
+            raise DataError(f"{self.name(i)}: {error}; correct the annotation") from error
+
+    def name(self, i: int) -> str:
+        return self.images.name(i)
+
+    def digest(self) -> str:
+        result = hashlib.sha256(f"{self.images.digest()} {self.face}".encode() + self.boxes.tobytes())
+        result.update(b"-" if self.eyes is None else self.eyes.tobytes())
         return result.hexdigest()
 
 
@@ -116,6 +182,7 @@ class Split:
         votes: (n, k) float32 label distributions, rows summing to 1, or None.
         affect: (n, 2) float32 valence and arousal in [-1, 1], NaN where unknown, or None.
         draw: train on one class drawn from the votes each time a face is seen, instead of on the votes themselves.
+        slices: attribute, such as "gender" -> (n,) its value for each face, "" where unknown; scored apart by evaluate.
     """
 
     name: SplitName
@@ -124,10 +191,12 @@ class Split:
     votes: npt.NDArray[np.float32] | None = None
     affect: npt.NDArray[np.float32] | None = None
     draw: bool = False
+    slices: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.images)
-        for name, array in (("labels", self.labels), ("votes", self.votes), ("affect", self.affect)):
+        columns = {"labels": self.labels, "votes": self.votes, "affect": self.affect, **self.slices}
+        for name, array in columns.items():
             if array is not None and len(array) != n:
                 raise DataError(f"{self.name} {name} must have one row a picture, got {len(array)} for {n}; check both")
 
@@ -150,6 +219,7 @@ class Split:
             labels=self.labels[rows],
             votes=None if self.votes is None else self.votes[rows],
             affect=None if self.affect is None else self.affect[rows],
+            slices={name: values[rows] for name, values in self.slices.items()},
         )
 
 

@@ -224,7 +224,7 @@ def test_augmentation_follows_the_seed():
 def test_an_unreadable_picture_is_one_line_that_names_it(tmp_path, workers):
     files = [tmp_path / "a.png", tmp_path / "b.png"]
     files[0].write_bytes(b"no picture")
-    split = Split("train", FileImages(files), np.zeros(2, np.int64))
+    split = Split("train", FileImages.of(tmp_path, [file.name for file in files]), np.zeros(2, np.int64))
     with pytest.raises(DataError) as caught:
         list(streamed(split, workers=workers).batches(0, parts_of(2)))
     expected = f"{files[0]} must be a picture, got 10 bytes that cannot be decoded; replace the file"

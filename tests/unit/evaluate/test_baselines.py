@@ -8,7 +8,7 @@ from ferlab.evaluate.baselines import baselines
 
 
 def split(name, ids):
-    return Split(name, FileImages([Path("unread")] * len(ids)), np.array(ids, dtype=np.int64))
+    return Split(name, FileImages.of(Path(), ["unread"] * len(ids)), np.array(ids, dtype=np.int64))
 
 
 def source(**splits):
