@@ -60,12 +60,19 @@ class Bundle:
         outputs = self.net(torch.from_numpy(np.ascontiguousarray(images)).to(device))
         return {name: value.float().cpu().numpy() for name, value in outputs.items()}
 
+    def answers(self, images: Image) -> dict[str, npt.NDArray[np.floating[Any]]]:
+        """As `logits`, but "expression" are probabilities (n, k) at the bundle's temperature."""
+        outputs: dict[str, npt.NDArray[np.floating[Any]]] = {**self.logits(images)}
+        if "expression" in outputs:
+            outputs["expression"] = softmax(outputs["expression"] / self.spec.temperature)
+        return outputs
+
     def predict(self, image: Image) -> Prediction:
         """Answer for one face crop, (h, w, 3) uint8 RGB of any size, cut as `spec.face` says."""
-        outputs = self.logits(self.spec.prepare(image)[None])
+        outputs = self.answers(self.spec.prepare(image)[None])
         expression: dict[str, float] = {}
         if "expression" in outputs:
-            shares = softmax(outputs["expression"] / self.spec.temperature)[0]
+            shares = outputs["expression"][0]
             expression = {self.spec.expression[i]: float(shares[i]) for i in np.argsort(-shares, kind="stable")}
         if "affect" not in outputs:
             return Prediction(expression)

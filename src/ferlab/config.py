@@ -71,9 +71,10 @@ def _check_groups(command: str, overrides: Sequence[str]) -> list[tuple[str, str
         key, equals, value = override.partition("=")
         if not equals or not key:
             raise ConfigError(f"an argument must read key=value, got '{override}'; see 'ferlab --help'")
-        if key in known:
-            if value not in known[key]:
-                raise ConfigError(f"unknown {key} '{value}'; {suggest(value, known[key])}")
+        group = key.partition("@")[0]  # loss@loss.expression=focal puts an option of a group somewhere else
+        if group in known:
+            if value not in known[group]:
+                raise ConfigError(f"unknown {group} '{value}'; {suggest(value, known[group])}")
             chosen.append((key, value))
     return chosen
 
@@ -82,7 +83,7 @@ def _check_keys(command: str, overrides: Sequence[str], known: list[str]) -> Non
     taken = {*known, *groups(command)}
     for override in overrides:
         key = override.partition("=")[0]
-        if key.lstrip("+~") == key and key not in taken:
+        if key.lstrip("+~") == key and key.partition("@")[0] not in taken:
             raise ConfigError(f"unknown key '{key}' for ferlab {command}; {suggest(key, taken)}")
 
 

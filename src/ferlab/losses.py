@@ -1,6 +1,11 @@
-"""Losses: (outputs, targets) -> scalar: the plain mean over the batch, so that its parts average to the whole."""
+"""Losses: (outputs, targets) -> scalar: a plain mean over the batch, so that its parts average to the whole.
 
-from collections.abc import Mapping, Sequence
+A face without a label counts as one whose loss is 0, and the sum is divided by the share of labelled faces in the
+training split: so a batch with few labels pulls little, and no weight changes on average.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +16,28 @@ from ferlab.errors import ConfigError, TrainingError, suggest
 CLASS_WEIGHTS = ("none", "balanced")
 
 
+@dataclass(frozen=True)
+class LabelCounts:
+    """What the training split is labelled with.
+
+    Attributes:
+        faces: in all.
+        classes: (k,) faces a class.
+        affect: values of valence and arousal that are known, at most 2 × faces.
+    """
+
+    faces: int
+    classes: Sequence[int]
+    affect: int = 0
+
+
+def distribution(target: Tensor, classes: int) -> Tensor:
+    """Class ids (n,) or distributions (n, k) as distributions (n, k) float32; a row of zeros has no label (id -1)."""
+    if target.ndim == 2:
+        return target.float()
+    return F.one_hot(target.clamp(min=0), classes).float() * (target >= 0)[:, None]
+
+
 class CrossEntropy(nn.Module):
     """Cross-entropy with class weights and label smoothing, for class ids or distributions.
 
@@ -19,49 +46,51 @@ class CrossEntropy(nn.Module):
     is the mean of its parts' gradients, whichever way it is split over devices.
 
     Args:
-        class_counts: (k,) training faces a class.
+        counts: of the training split.
         class_weights: "none", or "balanced": w_c = n / (k n_c), which is 1 on average over the training faces.
         label_smoothing: ε in [0, 1).
     """
 
+    heads: tuple[str, ...] = ("expression",)
     weights: Tensor | None
     gamma = 0.0
 
-    def __init__(self, class_counts: Sequence[int], class_weights: str = "none", label_smoothing: float = 0.0) -> None:
+    def __init__(self, counts: LabelCounts, class_weights: str = "none", label_smoothing: float = 0.0) -> None:
         super().__init__()
         if class_weights not in CLASS_WEIGHTS:
             raise ConfigError(f"unknown loss.class_weights '{class_weights}'; {suggest(class_weights, CLASS_WEIGHTS)}")
         if not 0 <= label_smoothing < 1:
             raise ConfigError(f"loss.label_smoothing must be in [0, 1), got {label_smoothing}")
         self.label_smoothing = label_smoothing
+        self.scale = counts.faces / max(sum(counts.classes), 1)
         self.register_buffer("weights", None, persistent=False)
         if class_weights == "balanced":
-            counts = torch.tensor(class_counts, dtype=torch.float32)
-            if (counts == 0).any():
-                raise ConfigError(
-                    f"balanced class weights need every class in the training split, got counts {list(class_counts)}; "
-                    "use loss.class_weights=none"
-                )
-            self.weights = counts.sum() / (len(counts) * counts)
+            frequency = _frequencies(counts, "balanced class weights need", "use loss.class_weights=none")
+            self.weights = 1 / (len(frequency) * frequency)
 
     def forward(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """Loss of a batch.
 
         Args:
             outputs: "expression" (n, k) logits.
-            targets: "expression" (n,) class ids or (n, k) distributions.
+            targets: "expression" (n,) class ids, -1 where there is none, or (n, k) distributions.
         """
-        logits, target = outputs["expression"].float(), targets["expression"]
+        logits = self.adjust(outputs["expression"].float())
         k = logits.shape[1]
-        shares = F.one_hot(target, k).float() if target.ndim == 1 else target
-        shares = (1 - self.label_smoothing) * shares + self.label_smoothing / k
+        shares = distribution(targets["expression"], k)
+        labelled = shares.sum(1, keepdim=True)
+        shares = (1 - self.label_smoothing) * shares + self.label_smoothing / k * labelled
         log_p = logits.log_softmax(1)
         terms = -shares * log_p
         if self.gamma:
             terms = terms * (1 - log_p.exp()).clamp(min=0) ** self.gamma
         if self.weights is not None:
             terms = terms * self.weights
-        return terms.sum(1).mean()
+        return terms.sum(1).mean() * self.scale
+
+    def adjust(self, logits: Tensor) -> Tensor:
+        """What the softmax is taken of, (n, k) in and out."""
+        return logits
 
 
 class Focal(CrossEntropy):
@@ -71,17 +100,13 @@ class Focal(CrossEntropy):
 
     Args:
         gamma: γ ≥ 0; larger values look away from faces that are already right.
-        class_counts, class_weights, label_smoothing: as in CrossEntropy; the weights are Lin's α.
+        counts, class_weights, label_smoothing: as in CrossEntropy; the weights are Lin's α.
     """
 
     def __init__(
-        self,
-        class_counts: Sequence[int],
-        gamma: float = 2.0,
-        class_weights: str = "none",
-        label_smoothing: float = 0.0,
+        self, counts: LabelCounts, gamma: float = 2.0, class_weights: str = "none", label_smoothing: float = 0.0
     ) -> None:
-        super().__init__(class_counts, class_weights, label_smoothing)
+        super().__init__(counts, class_weights, label_smoothing)
         if gamma < 0:
             raise ConfigError(f"loss.gamma must be 0 or more, got {gamma}")
         self.gamma = gamma
@@ -98,3 +123,133 @@ class SoftTarget(CrossEntropy):
                 "use data=ferplus data.rule=cross_entropy, or loss=cross_entropy"
             )
         return super().forward(outputs, targets)
+
+
+class BalancedSoftmax(CrossEntropy):
+    """Cross-entropy of logits + τ log π, with π the classes' frequencies in training: for long tails.
+
+    τ = 1 is the balanced softmax (Ren et al. 2020, arXiv:2007.10740, eq. 4); any other the logit adjustment (Menon et
+    al. 2021, arXiv:2007.07314, eq. 10). The network itself then answers as if all classes were equally frequent, which
+    raises the mean recall and costs accuracy.
+
+    Args:
+        counts: of the training split.
+        tau: τ ≥ 0; at 0 it is the cross-entropy.
+        label_smoothing: as in CrossEntropy.
+    """
+
+    prior: Tensor
+
+    def __init__(self, counts: LabelCounts, tau: float = 1.0, label_smoothing: float = 0.0) -> None:
+        super().__init__(counts, "none", label_smoothing)
+        if tau < 0:
+            raise ConfigError(f"loss.tau must be 0 or more, got {tau}")
+        frequency = _frequencies(counts, "the balanced softmax needs", "use loss=cross_entropy")
+        self.register_buffer("prior", tau * frequency.log(), persistent=False)
+
+    def adjust(self, logits: Tensor) -> Tensor:
+        """Logits with the frequencies added."""
+        return logits + self.prior
+
+
+class Affect(nn.Module):
+    """Valence and arousal: mse × squared error + ccc × (1 - concordance correlation), over the known values.
+
+    The correlation (Lin 1989, eq. 1) is that of a batch, the mean of valence and arousal; with fewer than two known
+    values it says nothing and is left out. It does not split over the parts of a batch as a mean does: with
+    `trainer.accumulate` or several processes it is the mean of the parts' own.
+
+    Args:
+        counts: of the training split.
+        mse, ccc: weights of the two terms, 0 or more and not both 0.
+    """
+
+    heads: tuple[str, ...] = ("affect",)
+
+    def __init__(self, counts: LabelCounts, mse: float = 1.0, ccc: float = 1.0) -> None:
+        super().__init__()
+        if min(mse, ccc) < 0 or mse + ccc == 0:
+            raise ConfigError(f"the affect loss needs weights of 0 or more, one above 0, got mse={mse}, ccc={ccc}")
+        self.mse, self.ccc = mse, ccc
+        self.scale = 2 * counts.faces / max(counts.affect, 1)
+
+    def forward(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            outputs: "affect" (n, 2) in [-1, 1].
+            targets: "affect" (n, 2), NaN where unknown.
+        """
+        predicted, target = outputs["affect"].float(), targets["affect"].float()
+        known = ~target.isnan()
+        error = torch.where(known, predicted - target.nan_to_num(), 0.0)
+        total = self.mse * error.square().mean() * self.scale
+        if self.ccc:
+            total = total + self.ccc * (1 - concordance(predicted, target.nan_to_num(), known)).mean()
+        return total
+
+
+def concordance(predicted: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Concordance correlation of each column over its known rows, (d,); 1 for a column with fewer than two.
+
+    Args:
+        predicted, target: (n, d) finite.
+        known: (n, d) bool.
+    """
+    n = known.sum(0)
+    share = known / n.clamp(min=1)
+    mean_x, mean_y = (predicted * share).sum(0), (target * share).sum(0)
+    x, y = (predicted - mean_x) * known, (target - mean_y) * known
+    covariance, spread = (x * y * share).sum(0), (share * (x.square() + y.square())).sum(0)
+    value = 2 * covariance / (spread + (mean_x - mean_y).square() + 1e-8)
+    return torch.where(n < 2, torch.ones_like(value), value)
+
+
+class MultiTask(nn.Module):
+    """α × expression loss + β × affect loss; or both weighted by learned uncertainties.
+
+    With `uncertainty`, e^(-s) L + s / 2 is summed over the two weighted losses, s the learned logarithm of a variance
+    (Kendall et al. 2018, arXiv:1705.07115, eq. 10, with the affect loss halved as for a Gaussian).
+
+    Args:
+        counts: of the training split.
+        expression: counts -> any classification loss of this module.
+        affect: counts -> Affect.
+        alpha, beta: α and β, 0 or more.
+        uncertainty: learn the weights.
+    """
+
+    heads: tuple[str, ...] = ("expression", "affect")
+
+    def __init__(
+        self,
+        counts: LabelCounts,
+        expression: Callable[..., nn.Module],
+        affect: Callable[..., nn.Module],
+        alpha: float = 1.0,
+        beta: float = 0.5,
+        uncertainty: bool = False,
+    ) -> None:
+        super().__init__()
+        if min(alpha, beta) < 0 or alpha + beta == 0:
+            raise ConfigError(f"loss.alpha and loss.beta must be 0 or more, one above 0, got {alpha} and {beta}")
+        self.expression, self.affect = expression(counts=counts), affect(counts=counts)
+        self.alpha, self.beta = alpha, beta
+        self.log_variance = nn.Parameter(torch.zeros(2)) if uncertainty else None
+
+    def forward(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """Loss of a batch; outputs and targets as CrossEntropy and Affect take them."""
+        first: Tensor = self.alpha * self.expression(outputs, targets)
+        second: Tensor = self.beta * self.affect(outputs, targets)
+        if self.log_variance is None:
+            return first + second
+        precision = torch.exp(-self.log_variance)
+        return precision[0] * first + precision[1] * second / 2 + self.log_variance.sum() / 2
+
+
+def _frequencies(counts: LabelCounts, who: str, remedy: str) -> Tensor:
+    """(k,) shares of the classes among the labelled faces; ConfigError if one has no face."""
+    faces = torch.tensor(list(counts.classes), dtype=torch.float32)
+    if (faces == 0).any():
+        raise ConfigError(f"{who} every class in the training split, got counts {list(counts.classes)}; {remedy}")
+    return faces / faces.sum()

@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
-# What a training loop logs and can select by. All grow with quality but those of LOWER_IS_BETTER.
-EPOCH_METRICS = (
-    *("accuracy", "macro_f1", "mean_recall", "top2", "nll"),
-    *("ccc", "rmse", "valence_ccc", "valence_rmse", "arousal_ccc", "arousal_rmse"),
-)
+# What a training loop logs of each head and can select by. All grow with quality but those of LOWER_IS_BETTER.
+EPOCH_METRICS: dict[str, tuple[str, ...]] = {
+    "expression": ("accuracy", "macro_f1", "mean_recall", "top2", "nll"),
+    "affect": ("ccc", "rmse", "valence_ccc", "valence_rmse", "arousal_ccc", "arousal_rmse"),
+}
 LOWER_IS_BETTER = frozenset({"nll", "rmse", "valence_rmse", "arousal_rmse"})
 AFFECT = ("valence", "arousal")
 AFFECT_SCORES = ("ccc", "pearson", "sign_agreement", "rmse", "mae", "mse")
@@ -71,7 +71,7 @@ def classification(probabilities: Floats, labels: Ints, names: Sequence[str]) ->
     return Classification(tuple(names), scores, counts, precision, recall, f1)
 
 
-def epoch_metrics(probabilities: Floats, labels: Ints) -> dict[str, float]:
+def expression_epoch_metrics(probabilities: Floats, labels: Ints) -> dict[str, float]:
     """The numbers that a training loop logs: accuracy, macro_f1, mean_recall, top2 and nll.
 
     Args, raises: as `classification`.

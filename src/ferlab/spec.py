@@ -64,6 +64,11 @@ class ModelSpec:
             raise SpecError(f"spec temperature must be positive, got {self.temperature}")
 
     @property
+    def heads(self) -> tuple[str, ...]:
+        """What the model answers: "expression", "affect" or both."""
+        return ("expression",) * bool(self.expression) + ("affect",) * self.affect
+
+    @property
     def channels(self) -> int:
         """Input channels: 1 for gray, 3 for rgb."""
         return CHANNELS[self.colour]

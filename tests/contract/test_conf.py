@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
+from torch import nn
 
 from ferlab.cli import COMMANDS, main
 from ferlab.commands.recipe import AugmentConfig, TrainConfig, TrainerConfig, build_fit, build_state, model_spec
@@ -36,13 +37,14 @@ def configured(*overrides):
 
 
 def source_of(votes=False):
-    """Noise in all eight classes, with or without votes."""
+    """Noise in all eight classes, with valence and arousal, with or without votes."""
     rng = np.random.default_rng(0)
 
     def split(name, n):
         pixels = rng.integers(0, 256, (n, 48, 48, 3), dtype=np.uint8)
         shares = rng.dirichlet(np.ones(8), n).astype(np.float32) if votes else None
-        return Split(name, DrawnImages(pixels, name), np.arange(n) % 8, shares)
+        affect = rng.uniform(-1, 1, (n, 2)).astype(np.float32)
+        return Split(name, DrawnImages(pixels, name), np.arange(n) % 8, shares, affect)
 
     return Source(
         "noise", FERPLUS, {"train": split("train", 24), "validation": split("validation", 8)}, "noise", "none"
@@ -61,7 +63,7 @@ def first_step(config, fabric, votes=False):
     (part, *_) = plan(run.order(0), 8, 1, run.seed, 0)
     (batch,) = run.train.batches(0, [part])
     images, targets = run.transform(batch, 0)
-    loss = run.loss(run.state.module.train()(images), targets)
+    loss = run.state.loss(run.state.module.train()(images), targets)
     fabric.backward(loss)
     run.state.optimizer.step()
     run.state.schedule.after_step()
@@ -114,7 +116,10 @@ def test_every_option_fits_the_schema(group, option):
 def test_every_option_builds_and_trains(option, fabric):
     for name in groups("train")[option]:
         votes = name == "soft_target"
-        run, loss = first_step(configured(f"{option}={name}", *NARROW), fabric, votes)
+        heads = {"multitask": "[expression,affect]", "affect": "[affect]"}.get(name, "[expression]")
+        monitor = "ccc" if heads == "[affect]" else "accuracy"
+        chosen = (f"{option}={name}", f"model.heads={heads}", f"trainer.monitor={monitor}")
+        run, loss = first_step(configured(*chosen, *NARROW), fabric, votes)
         assert np.isfinite(loss), name
         assert all(parameter.isfinite().all() for parameter in run.state.net.parameters()), name
 
@@ -123,7 +128,7 @@ def test_every_option_builds_and_trains(option, fabric):
 def test_every_model_builds_as_it_is(name, fabric):
     config = configured(f"model={name}")
     source = source_of()
-    state = build_state(config, model_spec(config.model, source), fabric, steps=3)
+    state = build_state(config, model_spec(config.model, source), nn.Identity(), fabric, steps=3)
     with torch.inference_mode():
         answer = state.answering.eval()(torch.zeros(2, 1, config.model.size, config.model.size, dtype=torch.uint8))
     assert answer["expression"].shape == (2, 8)
@@ -159,7 +164,7 @@ def test_the_same_seed_gives_the_same_first_weights(fabric):
     def weights(seed):
         config = configured(f"seed={seed}", *NARROW)
         torch.rand(3)  # what was drawn before does not matter
-        return build_state(config, model_spec(config.model, source), fabric, 3).net.state_dict()
+        return build_state(config, model_spec(config.model, source), nn.Identity(), fabric, 3).net.state_dict()
 
     first, again, other = weights(1), weights(1), weights(2)
     assert all(torch.equal(first[key], again[key]) for key in first)
@@ -282,9 +287,10 @@ TARGETS = [(group, option) for group, option in OPTIONS if group in ("data", "lo
 def test_a_yaml_lists_the_options_of_what_it_builds(group, option):
     """All of them, so that --help and --cfg show what there is; and none that is not there."""
     values = section(f"{group}/{option}")
+    values.pop("defaults", None)  # its parts, which it lists too
     module, _, name = values.pop("_target_").rpartition(".")
     parameters = inspect.signature(getattr(import_module(module), name)).parameters
-    given = {"class_counts", "optimizer", "steps", "epochs", "maximise"}  # by the recipe
+    given = {"counts", "optimizer", "steps", "epochs", "maximise"}  # by the recipe
     assert set(values) == set(parameters) - given
 
 

@@ -62,7 +62,7 @@ def test_mlflow_gets_all_that_is_needed_to_compare_and_repeat_a_run() -> None:
     faces = np.random.default_rng(0).integers(0, 256, (3, 1, 16, 16), dtype=np.uint8)
     bundle = ferlab.load_bundle(path)
     scaled = torch.from_numpy(bundle.logits(faces)["expression"]) / bundle.spec.temperature
-    np.testing.assert_allclose(model.predict(faces), scaled.softmax(1).numpy(), atol=1e-6)
+    np.testing.assert_allclose(model.predict(faces)["expression"], scaled.softmax(1).numpy(), atol=1e-6)
 
 
 def test_a_resumed_run_is_one_mlflow_run_with_each_epoch_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,22 @@
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from ferlab.errors import ConfigError, TrainingError
-from ferlab.losses import CrossEntropy, Focal, SoftTarget
+from ferlab.losses import Affect, BalancedSoftmax, CrossEntropy, Focal, LabelCounts, MultiTask, SoftTarget, concordance
+from ferlab.metrics import affect_scores
 
 # Two faces, two classes: logits (0, ln 3) give p = (1/4, 3/4), and (ln 4, 0) give p = (4/5, 1/5).
 LOGITS = torch.tensor([[0.0, math.log(3)], [math.log(4), 0.0]])
 IDS = torch.tensor([1, 1])  # p = 3/4 and 1/5
+
+
+def counts_of(classes, affect=None):
+    faces = sum(classes)
+    return LabelCounts(faces, classes, 2 * faces if affect is None else affect)
 
 
 def value(loss, logits=LOGITS, target=IDS):
@@ -24,34 +31,34 @@ def drawn(n=40, k=7, seed=0):
 
 def test_cross_entropy_by_hand():
     expected = (math.log(4 / 3) + math.log(5)) / 2
-    assert float(value(CrossEntropy([1, 1]))) == pytest.approx(expected)
+    assert float(value(CrossEntropy(counts_of([1, 1])))) == pytest.approx(expected)
 
 
 def test_label_smoothing_by_hand():
     # ε = 0.2 and k = 2: the right class weighs 0.9 and the other one 0.1.
     expected = (0.9 * math.log(4 / 3) + 0.1 * math.log(4) + 0.9 * math.log(5) + 0.1 * math.log(5 / 4)) / 2
-    assert float(value(CrossEntropy([1, 1], label_smoothing=0.2))) == pytest.approx(expected)
+    assert float(value(CrossEntropy(counts_of([1, 1]), label_smoothing=0.2))) == pytest.approx(expected)
 
 
 def test_balanced_class_weights_by_hand():
-    loss = CrossEntropy([6, 3, 1], class_weights="balanced")
+    loss = CrossEntropy(counts_of([6, 3, 1]), class_weights="balanced")
     assert loss.weights.tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])
     mean = sum(n * w for n, w in zip([6, 3, 1], loss.weights.tolist(), strict=True)) / 10
     assert mean == pytest.approx(1)  # over the training faces
 
-    weighted = CrossEntropy([3, 1], class_weights="balanced")  # 4 / (2·3) = 2/3 and 4 / (2·1) = 2
+    weighted = CrossEntropy(counts_of([3, 1]), class_weights="balanced")  # 4 / (2·3) = 2/3 and 4 / (2·1) = 2
     expected = (2 / 3 * math.log(4) + 2 * math.log(5)) / 2  # divided by the faces, not by 2/3 + 2
     assert float(value(weighted, target=torch.tensor([0, 1]))) == pytest.approx(expected)
 
 
 def test_focal_by_hand():
     expected = ((1 / 4) ** 2 * math.log(4 / 3) + (4 / 5) ** 2 * math.log(5)) / 2
-    assert float(value(Focal([1, 1], gamma=2.0))) == pytest.approx(expected)
+    assert float(value(Focal(counts_of([1, 1]), gamma=2.0))) == pytest.approx(expected)
 
 
 def test_focal_with_smoothing_and_weights_by_hand():
     # One face, p = (1/4, 3/4), class 1, ε = 0.2, γ = 1, weights 2/3 and 2: each class has its own factor 1 - p.
-    loss = Focal([3, 1], gamma=1.0, class_weights="balanced", label_smoothing=0.2)
+    loss = Focal(counts_of([3, 1]), gamma=1.0, class_weights="balanced", label_smoothing=0.2)
     expected = 2 / 3 * 0.1 * (3 / 4) * math.log(4) + 2 * 0.9 * (1 / 4) * math.log(4 / 3)
     assert float(value(loss, LOGITS[:1], IDS[:1])) == pytest.approx(expected)
 
@@ -59,14 +66,14 @@ def test_focal_with_smoothing_and_weights_by_hand():
 def test_soft_target_by_hand():
     votes = torch.tensor([[0.3, 0.7], [0.5, 0.5]])
     expected = (0.3 * math.log(4) + 0.7 * math.log(4 / 3) + 0.5 * math.log(5 / 4) + 0.5 * math.log(5)) / 2
-    assert float(value(SoftTarget([1, 1]), target=votes)) == pytest.approx(expected)
+    assert float(value(SoftTarget(counts_of([1, 1])), target=votes)) == pytest.approx(expected)
 
 
 def test_three_classes_by_hand():
     logits = torch.tensor([[math.log(1), math.log(2), math.log(5)]])  # p = 1/8, 2/8, 5/8
     votes = torch.tensor([[0.5, 0.25, 0.25]])
     expected = 0.5 * math.log(8) + 0.25 * math.log(4) + 0.25 * math.log(8 / 5)
-    for loss in (CrossEntropy([1, 1, 1]), SoftTarget([1, 1, 1])):
+    for loss in (CrossEntropy(counts_of([1, 1, 1])), SoftTarget(counts_of([1, 1, 1]))):
         assert float(value(loss, logits, votes)) == pytest.approx(expected)
 
 
@@ -75,7 +82,7 @@ def test_three_classes_by_hand():
 def test_it_equals_torch_but_for_the_divisor(smoothing, weights):
     logits, ids = drawn()
     counts = ids.bincount(minlength=7).tolist()
-    loss = CrossEntropy(counts, weights, smoothing)
+    loss = CrossEntropy(counts_of(counts), weights, smoothing)
     theirs = F.cross_entropy(logits, ids, weight=loss.weights, label_smoothing=smoothing, reduction="none")
     torch.testing.assert_close(value(loss, logits, ids), theirs.mean())
     shares = logits.flip(0).softmax(1)
@@ -88,16 +95,17 @@ def test_it_equals_torch_but_for_the_divisor(smoothing, weights):
 def test_focal_without_gamma_is_the_cross_entropy_to_the_bit(smoothing, weights):
     logits, ids = drawn()
     counts = ids.bincount(minlength=7).tolist()
-    plain = value(CrossEntropy(counts, weights, smoothing), logits, ids)
-    assert torch.equal(value(Focal(counts, 0.0, weights, smoothing), logits, ids), plain)
-    assert value(Focal(counts, 2.0, weights, smoothing), logits, ids) < plain
+    plain = value(CrossEntropy(counts_of(counts), weights, smoothing), logits, ids)
+    assert torch.equal(value(Focal(counts_of(counts), 0.0, weights, smoothing), logits, ids), plain)
+    assert value(Focal(counts_of(counts), 2.0, weights, smoothing), logits, ids) < plain
 
 
 LOSSES = [
-    CrossEntropy([5, 3, 2], "balanced", 0.1),
-    Focal([5, 3, 2], 2.0, "balanced", 0.1),
-    Focal([5, 3, 2], 0.5),
-    SoftTarget([5, 3, 2], label_smoothing=0.05),
+    CrossEntropy(counts_of([5, 3, 2]), "balanced", 0.1),
+    Focal(counts_of([5, 3, 2]), 2.0, "balanced", 0.1),
+    Focal(counts_of([5, 3, 2]), 0.5),
+    SoftTarget(counts_of([5, 3, 2]), label_smoothing=0.05),
+    BalancedSoftmax(counts_of([5, 3, 2]), 1.0, 0.1),
 ]
 losses = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: f"{type(loss).__name__}-{loss.gamma}")
 
@@ -125,7 +133,7 @@ def test_the_gradient_is_that_of_the_value(loss):
 
 def test_the_gradient_of_the_cross_entropy_by_hand():
     logits = LOGITS.clone().requires_grad_()
-    value(CrossEntropy([1, 1]), logits).backward()
+    value(CrossEntropy(counts_of([1, 1])), logits).backward()
     # (p - q) / n
     torch.testing.assert_close(logits.grad, torch.tensor([[1 / 4, -1 / 4], [4 / 5, -4 / 5]]) / 2)
 
@@ -136,7 +144,7 @@ def test_a_face_that_is_certain_has_a_finite_gradient(gamma):
     logits = torch.tensor([[200.0, -200.0]]).requires_grad_()
     for target in (0, 1):
         logits.grad = None
-        loss = value(Focal([1, 1], gamma), logits, torch.tensor([target]))
+        loss = value(Focal(counts_of([1, 1]), gamma), logits, torch.tensor([target]))
         loss.backward()
         assert loss.isfinite()
         assert logits.grad.isfinite().all()
@@ -171,15 +179,15 @@ def test_half_precision_logits_are_summed_in_float32(loss):
 
 
 def test_the_weights_follow_the_module_but_are_not_saved():
-    loss = CrossEntropy([3, 1], class_weights="balanced")
+    loss = CrossEntropy(counts_of([3, 1]), class_weights="balanced")
     assert not loss.state_dict()
     assert loss.to(torch.float64).weights.dtype == torch.float64
 
 
 def test_a_class_without_faces_has_no_balanced_weight():
     with pytest.raises(ConfigError, match=r"every class .* got counts \[4, 0, 2\]; use loss\.class_weights=none"):
-        CrossEntropy([4, 0, 2], class_weights="balanced")
-    assert float(value(CrossEntropy([4, 0], "none"))) == float(value(CrossEntropy([1, 1])))
+        CrossEntropy(counts_of([4, 0, 2]), class_weights="balanced")
+    assert float(value(CrossEntropy(counts_of([4, 0]), "none"))) == float(value(CrossEntropy(counts_of([1, 1]))))
 
 
 @pytest.mark.parametrize(
@@ -194,10 +202,167 @@ def test_a_class_without_faces_has_no_balanced_weight():
 )
 def test_options_of_no_use_are_refused(options, message):
     with pytest.raises(ConfigError) as caught:
-        Focal([1, 1], **options)
+        Focal(counts_of([1, 1]), **options)
     assert str(caught.value) == message
 
 
 def test_soft_target_wants_votes():
     with pytest.raises(TrainingError, match=r"needs vote distributions, got class ids; use data=ferplus data\.rule="):
-        value(SoftTarget([1, 1]))
+        value(SoftTarget(counts_of([1, 1])))
+
+
+# faces without a label
+
+
+@pytest.mark.parametrize("loss", [each for each in LOSSES if not isinstance(each, SoftTarget)], ids=repr)
+def test_a_face_without_a_label_counts_as_one_without_loss(loss):
+    logits, ids = drawn(n=8, k=3)
+    ids[[2, 5]] = -1
+    labelled = ids >= 0
+    expected = value(loss, logits[labelled], ids[labelled]) * 6 / 8
+    torch.testing.assert_close(value(loss, logits, ids), expected)
+    logits.requires_grad_()
+    value(loss, logits, ids).backward()
+    assert torch.equal(logits.grad[~labelled], torch.zeros(2, 3))
+    assert logits.grad[labelled].ne(0).all()
+
+
+def test_distributions_of_zeros_are_no_label_either():
+    votes = torch.tensor([[0.25, 0.75], [0.0, 0.0]])
+    loss = SoftTarget(counts_of([1, 1]), label_smoothing=0.1)
+    torch.testing.assert_close(value(loss, target=votes), value(loss, LOGITS[:1], votes[:1]) / 2)
+
+
+def test_missing_labels_do_not_change_the_weight_on_average():
+    """A quarter of the training faces is labelled: their losses count four times."""
+    loss = CrossEntropy(LabelCounts(faces=40, classes=[6, 4]))
+    plain = CrossEntropy(counts_of([6, 4]))
+    ids = torch.tensor([1, -1, -1, -1])
+    logits = LOGITS[[0, 1, 1, 1]]
+    torch.testing.assert_close(value(loss, logits, ids), value(plain, LOGITS[:1], IDS[:1]))
+
+
+# long tails
+
+
+def test_balanced_softmax_by_hand():
+    """Frequencies 3/4 and 1/4 turn p = (1/4, 3/4) into (3/4·1, 1/4·3) / (3/2) = (1/2, 1/2)."""
+    loss = BalancedSoftmax(counts_of([3, 1]))
+    assert float(value(loss, LOGITS[:1], torch.tensor([0]))) == pytest.approx(math.log(2))
+    assert float(value(loss, LOGITS[:1], torch.tensor([1]))) == pytest.approx(math.log(2))
+    # τ = 2: (9/16·1, 1/16·3) / (12/16) = (3/4, 1/4)
+    assert float(value(BalancedSoftmax(counts_of([3, 1]), tau=2.0), LOGITS[:1], torch.tensor([0]))) == pytest.approx(
+        math.log(4 / 3)
+    )
+
+
+def test_without_tau_or_a_long_tail_balanced_softmax_is_the_cross_entropy():
+    logits, ids = drawn(k=3)
+    plain = value(CrossEntropy(counts_of([5, 3, 2])), logits, ids)
+    torch.testing.assert_close(value(BalancedSoftmax(counts_of([5, 3, 2]), tau=0.0), logits, ids), plain)
+    torch.testing.assert_close(value(BalancedSoftmax(counts_of([4, 4, 4])), logits, ids), plain)
+
+
+def test_balanced_softmax_refuses_what_it_cannot_do():
+    with pytest.raises(ConfigError, match=r"needs every class .* got counts \[3, 0\]; use loss=cross_entropy"):
+        BalancedSoftmax(counts_of([3, 0]))
+    with pytest.raises(ConfigError, match=r"loss\.tau must be 0 or more, got -1"):
+        BalancedSoftmax(counts_of([3, 1]), tau=-1.0)
+
+
+# valence and arousal
+
+PREDICTED = torch.tensor([[0.0, 0.5], [0.5, 0.0], [1.0, -0.5], [0.2, 0.2]])
+TRUE = torch.tensor([[0.0, 0.5], [1.0, math.nan], [0.5, -0.5], [math.nan, math.nan]])
+
+
+def affect_value(loss, predicted=PREDICTED, target=TRUE):
+    return loss({"affect": predicted}, {"affect": target})
+
+
+def test_the_squared_error_by_hand():
+    """Known errors 0, -1/2, 1/2 of valence and 0, 0 of arousal: 1/2 in all, over 8 values of which 5 are known."""
+    assert float(affect_value(Affect(LabelCounts(4, [4], 8), ccc=0.0))) == pytest.approx(0.5 / 8)
+    assert float(affect_value(Affect(LabelCounts(4, [4], 5), ccc=0.0))) == pytest.approx(0.5 / 5)
+
+
+def test_the_concordance_by_hand():
+    """Valence (0, 1/2, 1) for (0, 1, 1/2): means 1/2, variances 1/6, covariance 1/12, so CCC = 1/2; arousal: 1."""
+    assert float(affect_value(Affect(LabelCounts(4, [4], 8), mse=0.0))) == pytest.approx((0.5 + 0.0) / 2, abs=1e-6)
+    assert float(affect_value(Affect(LabelCounts(4, [4], 8), 2.0, 3.0))) == pytest.approx(2 * 0.5 / 8 + 3 * 0.25)
+
+
+def test_the_concordance_is_that_of_the_metrics():
+    generator = torch.Generator().manual_seed(1)
+    predicted, target = torch.rand(50, 2, generator=generator) * 2 - 1, torch.rand(50, 2, generator=generator)
+    target[::7, 0], target[::5, 1] = math.nan, math.nan
+    scores = affect_scores(predicted.numpy(), target.numpy())
+    mine = concordance(predicted, target.nan_to_num(), ~target.isnan())
+    assert mine.tolist() == pytest.approx([scores["valence"]["ccc"], scores["arousal"]["ccc"]], abs=1e-5)
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_a_batch_with_too_few_known_values_has_no_concordance(known):
+    target = torch.full((4, 2), math.nan)
+    target[:known] = 0.5
+    predicted = PREDICTED.clone().requires_grad_()
+    loss = affect_value(Affect(LabelCounts(4, [4], 8), mse=0.0), predicted, target)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert torch.equal(predicted.grad, torch.zeros(4, 2))
+
+
+def test_unknown_values_have_no_gradient_and_a_constant_a_finite_one():
+    predicted = torch.full((4, 2), 0.25).requires_grad_()
+    affect_value(Affect(LabelCounts(4, [4], 5)), predicted).backward()
+    assert predicted.grad.isfinite().all()
+    assert torch.equal(predicted.grad[TRUE.isnan()], torch.zeros(3))
+
+
+def test_the_squared_error_of_parts_averages_to_the_whole():
+    loss = Affect(LabelCounts(4, [4], 5), ccc=0.0)
+    parts = sum(n / 4 * affect_value(loss, PREDICTED[at], TRUE[at]) for n, at in ((1, slice(0, 1)), (3, slice(1, 4))))
+    torch.testing.assert_close(parts, affect_value(loss))
+
+
+def test_affect_weights_of_no_use_are_refused():
+    for mse, ccc in ((0.0, 0.0), (-1.0, 1.0)):
+        with pytest.raises(ConfigError, match=r"needs weights of 0 or more, one above 0"):
+            Affect(counts_of([1]), mse, ccc)
+
+
+# both
+
+
+def multitask(**options):
+    return MultiTask(counts_of([1, 1]), partial(CrossEntropy), partial(Affect, ccc=0.0), **options)
+
+
+BOTH = {"expression": LOGITS, "affect": PREDICTED[:2]}, {"expression": IDS, "affect": TRUE[:2]}
+
+
+def test_multitask_is_the_weighted_sum():
+    first, second = math.log(4 / 3) / 2 + math.log(5) / 2, 0.25 / 4
+    assert float(multitask()(*BOTH)) == pytest.approx(first + 0.5 * second)
+    assert float(multitask(alpha=2.0, beta=3.0)(*BOTH)) == pytest.approx(2 * first + 3 * second)
+    assert not list(multitask().parameters())
+
+
+def test_learned_uncertainty_weighs_by_precision():
+    first, second = math.log(4 / 3) / 2 + math.log(5) / 2, 0.25 / 4
+    loss = multitask(beta=1.0, uncertainty=True)
+    assert float(loss(*BOTH).detach()) == pytest.approx(first + second / 2)
+    with torch.no_grad():
+        loss.log_variance.copy_(torch.tensor([math.log(2), math.log(4)]))
+    total = loss(*BOTH)
+    assert float(total.detach()) == pytest.approx(first / 2 + second / 8 + math.log(8) / 2)
+    total.backward()
+    # d/ds: -L e^-s + 1/2, and half of L for the second
+    assert loss.log_variance.grad.tolist() == pytest.approx([0.5 - first / 2, 0.5 - second / 8])
+    assert "log_variance" in loss.state_dict()
+
+
+def test_weights_of_no_task_are_refused():
+    for alpha, beta in ((0.0, 0.0), (1.0, -1.0)):
+        with pytest.raises(ConfigError, match=r"loss\.alpha and loss\.beta must be 0 or more, one above 0"):
+            multitask(alpha=alpha, beta=beta)

@@ -12,7 +12,7 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from ferlab.metrics import classification, confusion_counts, epoch_metrics, summary
+from ferlab.metrics import classification, confusion_counts, expression_epoch_metrics, summary
 
 NAMES = ("anger", "fear", "happiness")
 # Five faces: anger right, anger taken for fear, fear right, fear right, happiness taken for anger.
@@ -72,10 +72,10 @@ def test_scores_equal_scikit_learn_over_the_classes_that_occur(classes):
     np.testing.assert_allclose(result.f1[present], f1[present])
 
 
-def test_epoch_metrics_are_the_same_numbers():
+def test_expression_epoch_metrics_are_the_same_numbers():
     probabilities, labels = drawn(seed=3)
     scores = classification(probabilities, labels, list("abcdefg")).scores
-    epoch = epoch_metrics(probabilities, labels)
+    epoch = expression_epoch_metrics(probabilities, labels)
     assert set(epoch) == {"accuracy", "macro_f1", "mean_recall", "top2", "nll"}
     assert epoch == pytest.approx({name: scores[name] for name in epoch}, abs=0)
     assert all(type(value) is float for value in epoch.values())
@@ -93,13 +93,13 @@ def test_absent_class_has_no_recall_and_stays_out_of_averages_but_its_prediction
 
 def test_ties_go_to_the_first_class_as_argmax_has_it():
     tied = np.full((3, 3), 1 / 3)
-    scores = epoch_metrics(tied, np.array([0, 1, 2]))
+    scores = expression_epoch_metrics(tied, np.array([0, 1, 2]))
     assert scores["accuracy"] == pytest.approx(1 / 3)
     assert scores["top2"] == pytest.approx(2 / 3)
 
 
 def test_certain_and_wrong_has_a_finite_likelihood():
-    assert epoch_metrics(np.array([[1.0, 0.0]]), np.array([1]))["nll"] == pytest.approx(-np.log(1e-12))
+    assert expression_epoch_metrics(np.array([[1.0, 0.0]]), np.array([1]))["nll"] == pytest.approx(-np.log(1e-12))
 
 
 def test_summary_of_a_stack_is_the_stack_of_summaries():
@@ -121,4 +121,4 @@ def test_summary_of_a_stack_is_the_stack_of_summaries():
 )
 def test_nonsense_is_refused(probabilities, labels, said):
     with pytest.raises(ValueError, match=said):
-        epoch_metrics(probabilities, labels)
+        expression_epoch_metrics(probabilities, labels)

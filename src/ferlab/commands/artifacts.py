@@ -25,12 +25,15 @@ def write_bundle(
     run: Fit, epoch: Epoch, folder: RunFolder, record: Mapping[str, Any], spec: ModelSpec, model: ModelConfig
 ) -> None:
     """Write the bundle of this epoch over the one before, with the temperature that calibrates it on validation."""
-    calibrated = replace(spec, temperature=fit_temperature(epoch.logits, run.labels))
+    calibrated, metrics = spec, {"split": "validation", "epoch": epoch.number} | epoch.metrics
+    if "expression" in epoch.answers:
+        rows = run.truth.labels >= 0
+        logits, labels = epoch.answers["expression"][rows], run.truth.labels[rows]
+        calibrated = replace(spec, temperature=fit_temperature(logits, labels))
+        metrics |= {"confusion": classification(softmax(logits), labels, spec.expression).confusion.tolist()}
     architecture = {"name": model.name, "options": model.options}
     selected = f"best validation {run.monitor}, epoch {epoch.number} of at most {run.options.epochs}"
     provenance = {k: v for k, v in record.items() if k not in ("mapping", "mlflow_run")} | {"selected": selected}
-    confusion = classification(softmax(epoch.logits), run.labels, spec.expression).confusion
-    metrics = {"split": "validation", "epoch": epoch.number} | epoch.metrics | {"confusion": confusion.tolist()}
     card = model_card(folder.path.name, calibrated, architecture, provenance, epoch.metrics)
     save_bundle(Bundle(calibrated, architecture, run.state.answering, provenance), folder.bundle, metrics, card)
 
@@ -41,15 +44,13 @@ def log_artifacts(tracker: Tracker, folder: RunFolder, run: Fit, source: Source)
         return
     bundle = load_bundle(folder.bundle)
     metrics = json.loads((folder.bundle / "metrics.json").read_text(encoding="utf-8"))
-    pictures = {
-        "curves": plots.curves(folder.rows(run.state.position.epoch)),
-        "confusion": plots.confusion_matrix(np.array(metrics["confusion"]), bundle.spec.expression),
-    }
+    pictures = {"curves": plots.curves(folder.rows(run.state.position.epoch))}
+    if "confusion" in metrics:
+        pictures["confusion"] = plots.confusion_matrix(np.array(metrics["confusion"]), bundle.spec.expression)
     for name, figure in pictures.items():
         with replacing(folder.path / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=120)
     files = [folder.path / f"{name}.png" for name in pictures]
     tracker.log_files([*files, folder.config, folder.record, folder.metrics])
     faces = np.stack([bundle.spec.prepare(source.split("validation").read(i)) for i in range(2)])
-    answers = softmax(bundle.logits(faces)["expression"] / bundle.spec.temperature)
-    tracker.log_model(folder.bundle, faces, answers)
+    tracker.log_model(folder.bundle, faces, bundle.answers(faces))

@@ -61,7 +61,7 @@ def train(invocation: "Invocation") -> None:
     _rate(run, 0, faces)
     peak_mb = _peak_mb()
     with tempfile.TemporaryDirectory() as folder:
-        plain = PlainLoop(options, source.split("train"), spec, run.loss, fabric.device, faces, Path(folder))
+        plain = PlainLoop(options, source.split("train"), spec, run.state.loss, fabric.device, faces, Path(folder))
         ways: dict[str, Callable[[int], float]] = {
             "end to end": lambda i: _rate(run, i, faces),
             "bound: one resident batch": lambda i: _rate(bound, i, faces),

@@ -60,7 +60,8 @@ class PlainLoop:
         started = time.perf_counter()
         for images, labels in loader:
             outputs = self.net(images.to(self.device))
-            loss = self.loss(outputs, {"expression": labels.to(self.device)})
+            affect = torch.zeros(len(labels), 2, device=self.device)
+            loss = self.loss(outputs, {"expression": labels.to(self.device), "affect": affect})
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

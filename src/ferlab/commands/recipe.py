@@ -1,18 +1,22 @@
 """The schema of a training config, and the objects that it describes."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from ferlab.config import instantiate
 from ferlab.data.loaders import SAMPLERS, Feed, Resident, Streamed, epoch_order
 from ferlab.data.source import Source, Split
-from ferlab.errors import ConfigError, SpecError, suggest
+from ferlab.errors import ConfigError, DataError, SpecError, suggest
+from ferlab.losses import LabelCounts
+from ferlab.metrics import EPOCH_METRICS, LOWER_IS_BETTER
 from ferlab.models import build
 from ferlab.spec import ModelSpec
 from ferlab.train.clock import Clock
@@ -35,6 +39,7 @@ class ModelConfig:
     interpolation: str
     mean: list[float]
     std: list[float]
+    heads: list[str] = field(default_factory=lambda: ["expression"])
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -100,9 +105,15 @@ class TrainConfig:
 
 def model_spec(model: ModelConfig, source: Source) -> ModelSpec:
     """What the model's config and the data say together."""
+    for head in model.heads:
+        if head not in EPOCH_METRICS:
+            raise ConfigError(f"unknown head '{head}' in model.heads; {suggest(head, EPOCH_METRICS)}")
+    if not model.heads:
+        raise ConfigError("model.heads must name expression, affect or both, got none")
     try:
         return ModelSpec(
-            expression=source.labels,
+            expression=source.labels if "expression" in model.heads else (),
+            affect="affect" in model.heads,
             size=model.size,
             colour=model.colour,  # type: ignore[arg-type]
             interpolation=model.interpolation,  # type: ignore[arg-type]
@@ -129,11 +140,12 @@ def build_fit(
             f"unknown trainer.sampler '{config.trainer.sampler}'; {suggest(config.trainer.sampler, SAMPLERS)}"
         )
     train, validation = source.split("train"), source.split("validation")
-    loss = instantiate(config.loss, class_counts=train.counts(len(spec.expression)).tolist()).to(fabric.device)
+    loss = build_loss(config.loss, source, spec).to(fabric.device)
+    check_truth(spec, (train, validation), config.trainer.monitor)
     augment = None if config.augment.batch is None else instantiate(config.augment.batch)
     sample = None if config.augment.sample is None else instantiate(config.augment.sample)
     steps = -(-len(train) // config.trainer.batch_size)
-    state = build_state(config, spec, fabric, steps)
+    state = build_state(config, spec, loss, fabric, steps)
     return Fit(
         state=state,
         options=config.trainer,
@@ -141,9 +153,8 @@ def build_fit(
         order=partial(epoch_order, train, config.trainer.sampler, config.seed),
         train=build_feed(config, train, spec, fabric.device, sample),
         transform=Transform(len(spec.expression), config.seed, train.draw, augment, config.augment.mix),
-        loss=loss,
         validation=build_feed(config, validation, spec, fabric.device, None),
-        labels=validation.labels,
+        truth=validation,
         monitor=config.trainer.monitor,
         stop=stop,
         watch=watch,
@@ -151,20 +162,61 @@ def build_fit(
     )
 
 
-def build_state(config: TrainConfig, spec: ModelSpec, fabric: Fabric, steps: int) -> State:
+def build_loss(node: Any, source: Source, spec: ModelSpec) -> nn.Module:
+    """The loss that a config describes, told how the training split is labelled.
+
+    Raises:
+        ConfigError: it needs a head that the model lacks, or leaves one untrained.
+    """
+    train = source.split("train")
+    affect = 0 if train.affect is None else int(np.isfinite(train.affect).sum())
+    counts = LabelCounts(len(train), train.counts(len(source.labels)).tolist(), affect)
+    loss: nn.Module = instantiate(node, counts=counts)
+    if set(loss.heads) != set(spec.heads):  # type: ignore[arg-type]
+        wanted, name = ",".join(loss.heads), type(loss).__name__  # type: ignore[arg-type]
+        raise ConfigError(
+            f"loss {name} trains the heads [{wanted}], the model has [{','.join(spec.heads)}]; "
+            f"set model.heads=[{wanted}] or another loss"
+        )
+    return loss
+
+
+def check_truth(spec: ModelSpec, splits: Sequence[Split], monitor: str) -> None:
+    """Every head must have labels to learn from and to be judged by, and the monitored metric must belong to one.
+
+    Raises:
+        ConfigError: an unknown metric, or one of a head that the model lacks.
+        DataError: a split without a label for a head.
+    """
+    known = [name for head in spec.heads for name in EPOCH_METRICS[head]]
+    if monitor not in known:
+        raise ConfigError(
+            f"trainer.monitor must be a metric of the model's heads, got '{monitor}'; {suggest(monitor, known)}"
+        )
+    for split in splits:
+        if "expression" in spec.heads and not (split.labels >= 0).any():
+            raise DataError(f"the {split.name} split has no expression label; set model.heads=[affect], or other data")
+        if "affect" in spec.heads and (split.affect is None or not np.isfinite(split.affect).any()):
+            raise DataError(
+                f"the {split.name} split has no valence and arousal; set model.heads=[expression], or other data "
+                "such as affectnet"
+            )
+
+
+def build_state(config: TrainConfig, spec: ModelSpec, loss: nn.Module, fabric: Fabric, steps: int) -> State:
     """Network, optimizer, schedule and moving average, from the seed."""
     trainer = config.trainer
     torch.manual_seed(config.seed)  # the same first weights in every process
     net = build(spec, config.model.name, config.model.options)
-    groups = parameter_groups(net, config.optimizer["lr"], config.optimizer["weight_decay"], trainer.backbone_lr)
+    groups = parameter_groups(net, loss, config.optimizer["lr"], config.optimizer["weight_decay"], trainer.backbone_lr)
     optimizer = instantiate(config.optimizer, params=groups)
-    maximise = trainer.monitor != "nll"
+    maximise = trainer.monitor not in LOWER_IS_BETTER
     schedule = instantiate(config.scheduler, optimizer=optimizer, steps=steps, epochs=trainer.epochs, maximise=maximise)
     net.to(memory_format=torch.channels_last if trainer.channels_last else torch.contiguous_format)
     compiled: Any = torch.compile(net) if trainer.compile else net
     module, wrapped = fabric.setup(compiled, optimizer)
     torch.manual_seed(config.seed + fabric.global_rank)  # from here on, dropout differs between processes
-    return State(fabric, net, module, wrapped, schedule, ema_of(net, trainer.ema))
+    return State(fabric, net, module, loss, wrapped, schedule, ema_of(net, trainer.ema))
 
 
 def build_feed(config: TrainConfig, split: Split, spec: ModelSpec, device: torch.device, sample: Any) -> Feed:

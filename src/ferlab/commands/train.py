@@ -12,9 +12,8 @@ from ferlab import config
 from ferlab.commands.artifacts import log_artifacts, write_bundle
 from ferlab.commands.recipe import TrainConfig, build_fit, model_spec
 from ferlab.data.source import Source
-from ferlab.errors import ConfigError, suggest
 from ferlab.files import write_text
-from ferlab.metrics import EPOCH_METRICS
+from ferlab.metrics import LOWER_IS_BETTER
 from ferlab.provenance import command_line, commit, environment
 from ferlab.train.clock import Clock
 from ferlab.train.engine import launch
@@ -81,9 +80,6 @@ def read_config(invocation: "Invocation") -> tuple[TrainConfig, RunFolder | None
     options = config.typed(config.for_training(invocation.overrides, invocation.repeat), TrainConfig)
     folder = RunFolder(Path(options.resume)) if options.resume else None
     earlier = folder or (RunFolder(Path(invocation.repeat)) if invocation.repeat else None)
-    if options.trainer.monitor not in EPOCH_METRICS:
-        near = suggest(options.trainer.monitor, EPOCH_METRICS)
-        raise ConfigError(f"unknown trainer.monitor '{options.trainer.monitor}'; {near}")
     return options, folder, earlier
 
 
@@ -154,7 +150,7 @@ def start_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any], 
 def note_epoch(run: Fit, epoch: Epoch, folder: RunFolder) -> bool:
     """Write the epoch's metrics down; whether it is the best so far."""
     value, best = epoch.metrics[f"validation/{run.monitor}"], run.state.best
-    is_best = best.epoch == 0 or (value < best.value if run.monitor == "nll" else value > best.value)
+    is_best = best.epoch == 0 or (value < best.value if run.monitor in LOWER_IS_BETTER else value > best.value)
     if is_best:
         best.value, best.epoch = value, epoch.number
     if run.state.fabric.is_global_zero:
@@ -180,7 +176,7 @@ def summarise(
     """The best epoch, and where to look next."""
     best = run.state.best
     console.print(
-        f"best    {run.monitor} {best.value:.4f} at epoch {best.epoch}, on {len(run.labels):,} validation faces, "
+        f"best    {run.monitor} {best.value:.4f} at epoch {best.epoch}, on {len(run.truth):,} validation faces, "
         f"plain, selected on this split; tracking took {clock.seconds['tracking']:.1f} s"
     )
     root = f" data.root={shlex.quote(options.data['root'])}" if "root" in options.data else ""

@@ -135,6 +135,10 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
     "Loss": {"train/loss": ("training", RIGHT), "validation/nll": ("validation NLL", WRONG)},
     "Accuracy": {"train/accuracy": ("training", RIGHT), "validation/accuracy": ("validation", WRONG)},
     "Macro F1": {"train/macro_f1": ("training", RIGHT), "validation/macro_f1": ("validation", WRONG)},
+    "Valence and arousal": {
+        "validation/valence_ccc": ("valence CCC", RIGHT),
+        "validation/arousal_ccc": ("arousal CCC", WRONG),
+    },
     "Learning rate": {"train/lr": ("learning rate", GREY)},
 }
 

@@ -15,13 +15,16 @@ from torch import Tensor
 
 from ferlab.bundle import softmax
 from ferlab.data.loaders import Batch, Feed, Part, Rows, plan
+from ferlab.data.source import Split
 from ferlab.errors import ConfigError, TrainingError
-from ferlab.metrics import epoch_metrics
+from ferlab.losses import distribution
+from ferlab.metrics import affect_epoch_metrics, expression_epoch_metrics
 from ferlab.train.clock import Clock
 from ferlab.train.interrupt import StopRequest
 from ferlab.train.optim import freeze
 from ferlab.train.state import State
 
+Answers = dict[str, npt.NDArray[np.float32]]
 CHECK_STEPS = 20  # a GPU's loss is looked at this often, for each look waits for it; a CPU's after every step
 VALIDATION_BATCH = 256
 
@@ -65,9 +68,8 @@ class Fit:
         order: epoch -> the rows that it sees.
         train: feed of the training split.
         transform: (batch, epoch) -> the network's input and targets; see transform.py.
-        loss: (outputs, targets) -> scalar mean.
         validation: feed of the validation split.
-        labels: (m,) class ids of the validation split.
+        truth: the validation split itself: m faces.
         monitor: the validation metric that the schedule goes by, one of metrics.EPOCH_METRICS.
         stop: asks the loop to finish its step and leave.
         watch: called after each optimizer step.
@@ -80,9 +82,8 @@ class Fit:
     order: Callable[[int], Rows]
     train: Feed
     transform: Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]
-    loss: Callable[[dict[str, Tensor], dict[str, Tensor]], Tensor]
     validation: Feed
-    labels: npt.NDArray[np.int64]
+    truth: Split
     monitor: str
     stop: StopRequest = field(default_factory=StopRequest)
     watch: Callable[["Step"], None] = lambda step: None
@@ -116,13 +117,13 @@ class Epoch:
     Attributes:
         complete: False if the epoch was left in its middle; then there are no metrics.
         metrics: flat names and values for metrics.jsonl and MLflow.
-        logits: (m, k) answers for the validation split.
+        answers: of the network for the validation split: "expression" (m, k) logits, "affect" (m, 2).
     """
 
     number: int
     complete: bool
     metrics: dict[str, float]
-    logits: npt.NDArray[np.float32]
+    answers: Answers
 
 
 def fit(run: Fit) -> Iterator[Epoch]:
@@ -140,14 +141,14 @@ def fit(run: Fit) -> Iterator[Epoch]:
         complete = train_epoch(run)
         state.position.seconds = before + time.perf_counter() - started
         if not complete:
-            yield Epoch(state.position.epoch + 1, False, {}, np.empty((0, 0), np.float32))
+            yield Epoch(state.position.epoch + 1, False, {}, {})
             return
         lr = state.optimizer.param_groups[-1]["lr"]
-        logits = predict(state, run.validation, len(run.labels))["expression"]
-        metrics = _metrics(run, logits, lr, validation_s=before + time.perf_counter() - started)
+        answers = predict(state, run.validation, len(run.truth))
+        metrics = _metrics(run, answers, lr, validation_s=before + time.perf_counter() - started)
         state.schedule.after_epoch(metrics[f"validation/{run.monitor}"])
         state.position = type(state.position)(epoch=state.position.epoch + 1)
-        yield Epoch(state.position.epoch, True, metrics, logits)
+        yield Epoch(state.position.epoch, True, metrics, answers)
 
 
 def train_epoch(run: Fit) -> bool:
@@ -167,9 +168,11 @@ def train_epoch(run: Fit) -> bool:
     )  # fmt: skip
     state.module.train()
     freeze(state.net, epoch < options.freeze_epochs)
-    totals = torch.zeros(2, dtype=torch.float64, device=fabric.device)  # loss and correct answers of this process
+    # Loss, correct answers and labelled faces of this process.
+    totals = torch.zeros(3, dtype=torch.float64, device=fabric.device)
     if fabric.is_global_zero:
-        totals += torch.tensor([state.position.loss, state.position.correct], dtype=torch.float64).to(totals)
+        before = [state.position.loss, state.position.correct, state.position.labelled]
+        totals += torch.tensor(before, dtype=torch.float64).to(totals)
     first_bad = torch.tensor(-1, device=fabric.device)
     batches = iter(run.train.batches(epoch, parts))
     every = 1 if fabric.device.type == "cpu" else CHECK_STEPS
@@ -185,7 +188,7 @@ def train_epoch(run: Fit) -> bool:
         stopping = _asked_to_stop(run)
         if position.step % every == 0 or position.step == steps or stopping:
             _check(first_bad, epoch, run)
-            position.loss, position.correct = _sum(fabric, totals).tolist()
+            position.loss, position.correct, position.labelled = _sum(fabric, totals).tolist()
         mean = position.loss / max(position.seen, 1)
         lr = state.optimizer.param_groups[-1]["lr"]
         run.watch(Step(epoch + 1, position.step, steps, position.seen, mean, lr))
@@ -207,22 +210,35 @@ def _train_step(run: Fit, epoch: int, parts: Sequence[Part], batches: Iterator[A
         with fabric.no_backward_sync(state.module, enabled=i + 1 < len(parts)):
             with clock("forward"):
                 outputs = state.module(images)
-                loss = run.loss(outputs, targets)
+                loss = state.loss(outputs, targets)
             with clock("backward"):
                 # Processes are averaged by DDP, so the share of the whole step is scaled by their number.
                 fabric.backward(loss * (part.share * fabric.world_size))
         step_loss += loss.detach() * part.share
-        faces = len(part.rows) if part.share else 0
-        target = targets["expression"]
-        hit = outputs["expression"].detach().argmax(1) == (target if target.ndim == 1 else target.argmax(1))
-        totals += torch.stack([loss.detach().double() * faces, hit.sum().double() * (faces > 0)])
+        if part.share:
+            totals += torch.stack([loss.detach().double() * len(part.rows), *_hits(outputs, targets)])
     with clock("optimizer"):
+        for parameter in state.loss.parameters():  # not the network's, so DDP leaves them alone
+            if parameter.grad is not None:
+                parameter.grad = _sum(fabric, parameter.grad) / fabric.world_size
         if run.options.clip is not None:
             fabric.clip_gradients(state.module, state.optimizer, max_norm=run.options.clip, error_if_nonfinite=False)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.schedule.after_step()
     return step_loss
+
+
+def _hits(outputs: dict[str, Tensor], targets: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Correct answers and faces with an expression label, float64 scalars; zeros without an expression head."""
+    if "expression" not in outputs:
+        nothing = torch.zeros((), dtype=torch.float64, device=targets["affect"].device)
+        return nothing, nothing
+    logits = outputs["expression"].detach()
+    shares = distribution(targets["expression"], logits.shape[1])
+    labelled = shares.sum(1) > 0
+    hit = (logits.argmax(1) == shares.argmax(1)) & labelled
+    return hit.sum().double(), labelled.sum().double()
 
 
 def _asked_to_stop(run: Fit) -> bool:
@@ -291,15 +307,21 @@ def _average_buffers(state: State) -> None:
                 buffer.copy_(_sum(state.fabric, buffer) / state.fabric.world_size)
 
 
-def _metrics(run: Fit, logits: npt.NDArray[np.float32], lr: float, validation_s: float) -> dict[str, float]:
+def _metrics(run: Fit, answers: Answers, lr: float, validation_s: float) -> dict[str, float]:
     position = run.state.position
-    values = {f"validation/{k}": v for k, v in epoch_metrics(softmax(logits), run.labels).items()}
+    train = {"loss": position.loss / position.seen}
+    validation: dict[str, float] = {}
+    if "expression" in answers:
+        train["accuracy"] = position.correct / max(position.labelled, 1)
+        rows = run.truth.labels >= 0
+        validation |= expression_epoch_metrics(softmax(answers["expression"][rows]), run.truth.labels[rows])
+    if "affect" in answers and run.truth.affect is not None:
+        validation |= affect_epoch_metrics(answers["affect"], run.truth.affect)
     return {
         "epoch": position.epoch + 1,
-        "train/loss": position.loss / position.seen,
-        "train/accuracy": position.correct / position.seen,
+        **{f"train/{name}": value for name, value in train.items()},
         "train/lr": lr,
-        **values,
+        **{f"validation/{name}": value for name, value in validation.items()},
         "time/train_s": position.seconds,
         "time/epoch_s": validation_s,
         "time/images_per_s": position.seen / position.seconds,

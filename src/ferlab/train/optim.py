@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
@@ -18,19 +19,21 @@ from ferlab.errors import ConfigError
 from ferlab.models import Net
 
 
-def parameter_groups(net: Net, lr: float, weight_decay: float, backbone_lr: float = 1.0) -> list[dict[str, Any]]:
-    """Four groups: backbone and heads, each with and without weight decay.
+def parameter_groups(
+    net: Net, loss: nn.Module, lr: float, weight_decay: float, backbone_lr: float = 1.0
+) -> list[dict[str, Any]]:
+    """Backbone, loss and heads, each with and without weight decay; empty groups are left out.
 
     Biases and normalisation weights, those of one dimension, are not decayed (He et al. 2019, section 3.1).
 
     Args:
-        net: its parameters.
+        net, loss: their parameters; most losses have none.
         lr: of the heads.
         weight_decay: of the decayed groups.
         backbone_lr: the backbone's learning rate as a fraction of `lr`.
     """
     groups = []
-    for module, rate in ((net.backbone, lr * backbone_lr), (net.heads, lr)):
+    for module, rate in ((net.backbone, lr * backbone_lr), (loss, lr), (net.heads, lr)):
         parameters = list(module.parameters())
         for chosen, decay in (
             ([p for p in parameters if p.ndim > 1], weight_decay),

@@ -62,11 +62,14 @@ class ProgressView:
 
     def epoch(self, metrics: Mapping[str, float], is_best: bool) -> None:
         """Print the line of a finished epoch; a star marks the best so far."""
-        shown = self.monitor if self.monitor not in ("accuracy", "nll") else "macro_f1"
+        train = {"loss": "train/loss", "train": "train/accuracy"}
+        validation = dict.fromkeys(("nll", "accuracy", "macro_f1", "valence_ccc", "arousal_ccc", self.monitor))
+        values = (
+            "  ".join(f"{name} {metrics[key]:.4f}" for name, key in keys.items() if key in metrics)
+            for keys in (train, {name: f"validation/{name}" for name in validation})
+        )
         self.console.print(
-            f"epoch {metrics['epoch']:>3.0f}/{self.epochs}  loss {metrics['train/loss']:.4f}  "
-            f"train {metrics['train/accuracy']:.4f}  |  nll {metrics['validation/nll']:.4f}  "
-            f"accuracy {metrics['validation/accuracy']:.4f}  {shown} {metrics[f'validation/{shown}']:.4f}"
+            f"epoch {metrics['epoch']:>3.0f}/{self.epochs}  {'  |  '.join(values)}"
             f"{' *' if is_best else '  '}  |  lr {metrics['train/lr']:.2e}  "
             f"{metrics['time/images_per_s']:,.0f} images/s  {metrics['time/epoch_s']:.1f} s",
             highlight=False,

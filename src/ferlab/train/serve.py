@@ -4,11 +4,13 @@ import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from ferlab.bundle import load_bundle, softmax
+from ferlab.bundle import load_bundle
 
 
 class ServedBundle(PythonModel):
-    """(n, c, s, s) uint8 prepared faces -> (n, k) probabilities in the order of the spec's labels."""
+    """(n, c, s, s) uint8 prepared faces -> "expression" (n, k) probabilities in the order of the spec's labels, and
+    "affect" (n, 2), for the heads that the bundle has.
+    """
 
     # The signature that is logged with the model says what goes in; without this MLflow asks for type hints that say
     # so again. Those that Python wants it would take for that schema, so there are none.
@@ -20,8 +22,7 @@ class ServedBundle(PythonModel):
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
         """Answer a batch; see the class."""
-        logits = self.bundle.logits(np.asarray(model_input, np.uint8))["expression"]
-        return softmax(logits / self.bundle.spec.temperature)
+        return self.bundle.answers(np.asarray(model_input, np.uint8))
 
 
 set_model(ServedBundle())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 from torch.optim import Optimizer
 
 from ferlab.errors import TrainingError
@@ -16,7 +17,7 @@ from ferlab.files import replacing, why_unwritable
 from ferlab.models import Net
 from ferlab.train.optim import Schedule
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -26,7 +27,8 @@ class Position:
     Attributes:
         epoch: epochs finished.
         step: optimizer steps done in the epoch under way.
-        loss, correct, seen: sums over the faces of that epoch so far.
+        loss, correct, labelled, seen: sums over the faces of that epoch so far; correct and labelled count those with
+            an expression label.
         seconds: spent in that epoch so far.
     """
 
@@ -34,6 +36,7 @@ class Position:
     step: int = 0
     loss: float = 0.0
     correct: float = 0.0
+    labelled: float = 0.0
     seen: int = 0
     seconds: float = 0.0
 
@@ -54,6 +57,7 @@ class State:
         fabric: devices and processes.
         net: the network itself.
         module: the network as Fabric wraps it; this one is called for training.
+        loss: (outputs, targets) -> scalar mean; it may have weights of its own to learn.
         optimizer, schedule: see optim.py.
         ema: the moving average of the weights, or None.
         position, best: see there.
@@ -62,6 +66,7 @@ class State:
     fabric: Fabric
     net: Net
     module: Any
+    loss: nn.Module
     optimizer: Optimizer
     schedule: Schedule
     ema: Any
@@ -79,6 +84,7 @@ class State:
         return {
             "format": FORMAT,
             "net": self.net.state_dict(),
+            "loss": self.loss.state_dict(),
             "ema": None if self.ema is None else self.ema.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.scheduler.state_dict(),
@@ -91,6 +97,7 @@ class State:
     def restore(self, values: dict[str, Any]) -> None:
         """Go back to what `to_dict` saw."""
         self.net.load_state_dict(values["net"])
+        self.loss.load_state_dict(values["loss"])
         if self.ema is not None:
             self.ema.module.load_state_dict(values["ema"])
         self.optimizer.load_state_dict(values["optimizer"])

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ferlab.data.augment import BatchAugment
 from ferlab.data.loaders import Batch
 from ferlab.errors import ConfigError
+from ferlab.losses import distribution
 
 
 @dataclass
@@ -64,10 +64,11 @@ class Transform:
 
 
 def draw_class(votes: Tensor, uniform: Tensor) -> Tensor:
-    """One class a row, with the votes (n, k) as probabilities, from uniform numbers (n,) in [0, 1)."""
+    """One class a row, the votes (n, k) its probabilities, from uniform numbers (n,) in [0, 1); -1 without votes."""
     bounds = votes.cumsum(1)
     # The rows sum to 1 up to rounding only: without the factor a number near 1 could fall behind the last class.
-    return (bounds <= uniform.to(votes.device)[:, None] * bounds[:, -1:]).sum(1)
+    drawn = (bounds <= uniform.to(votes.device)[:, None] * bounds[:, -1:]).sum(1)
+    return torch.where(bounds[:, -1] > 0, drawn, -1)
 
 
 def mix(
@@ -88,8 +89,7 @@ def mix(
         images = torch.lerp(images.flip(0), images, keep)
     else:
         images, keep = _paste(images, keep, rng)
-    target = targets["expression"]
-    shares = F.one_hot(target, classes).float() if target.ndim == 1 else target
+    shares = distribution(targets["expression"], classes)
     mixed = targets | {"expression": torch.lerp(shares.flip(0), shares, keep)}
     if "affect" in mixed:
         mixed["affect"] = torch.full_like(mixed["affect"], torch.nan)

@@ -11,7 +11,7 @@ from ferlab.data.source import Split
 from ferlab.data.synthetic import DrawnImages
 from ferlab.errors import ConfigError
 from ferlab.labels import FERPLUS
-from ferlab.losses import CrossEntropy
+from ferlab.losses import CrossEntropy, LabelCounts
 from ferlab.models import BUILDERS, build
 from ferlab.spec import ModelSpec
 from ferlab.train import optim
@@ -57,7 +57,7 @@ def build_rates(name, steps, epochs, lr=0.1, maximise=True, monitored=None, **op
 @pytest.mark.parametrize("name", sorted(BUILDERS))
 def test_every_parameter_is_in_one_group(name):
     net = build(SPEC, name, {})
-    groups = parameter_groups(net, 0.1, 0.05)
+    groups = parameter_groups(net, nn.Identity(), 0.1, 0.05)
     identities = [id(parameter) for group in groups for parameter in group["params"]]
     assert len(identities) == len(set(identities))
     assert set(identities) == {id(parameter) for parameter in net.parameters()}
@@ -66,7 +66,11 @@ def test_every_parameter_is_in_one_group(name):
 @pytest.mark.parametrize("name", sorted(BUILDERS))
 def test_only_matrices_and_kernels_decay(name):
     net = build(SPEC, name, {})
-    decay = {id(p): group["weight_decay"] for group in parameter_groups(net, 0.1, 0.05) for p in group["params"]}
+    decay = {
+        id(p): group["weight_decay"]
+        for group in parameter_groups(net, nn.Identity(), 0.1, 0.05)
+        for p in group["params"]
+    }
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             assert decay[id(module.weight)] == 0.05
@@ -78,14 +82,20 @@ def test_only_matrices_and_kernels_decay(name):
 
 def test_the_backbone_has_a_rate_of_its_own():
     net = net_of()
-    rate = {id(p): group["lr"] for group in parameter_groups(net, 0.2, 0.0, backbone_lr=0.25) for p in group["params"]}
+    rate = {
+        id(p): group["lr"]
+        for group in parameter_groups(net, nn.Identity(), 0.2, 0.0, backbone_lr=0.25)
+        for p in group["params"]
+    }
     assert {rate[id(p)] for p in net.backbone.parameters()} == {0.05}
     assert {rate[id(p)] for p in net.heads.parameters()} == {0.2}
-    assert parameter_groups(net, 0.2, 0.0, 0.25)[-1]["lr"] == 0.2  # what the loop reports is that of the heads
+    assert (
+        parameter_groups(net, nn.Identity(), 0.2, 0.0, 0.25)[-1]["lr"] == 0.2
+    )  # what the loop reports is that of the heads
 
 
 def test_a_schedule_keeps_the_ratio_of_the_rates():
-    optimizer = torch.optim.SGD(parameter_groups(net_of(), 0.2, 0.0, backbone_lr=0.25))
+    optimizer = torch.optim.SGD(parameter_groups(net_of(), nn.Identity(), 0.2, 0.0, backbone_lr=0.25))
     for name, options in (("onecycle", {"pct_start": 0.3}), ("cosine", {"warmup_epochs": 1})):
         schedule = getattr(optim, name)(optimizer, steps=3, epochs=4, maximise=True, **options)
         for _ in range(12):
@@ -108,7 +118,7 @@ def train_step(net, optimizer):
 
 def test_a_frozen_backbone_does_not_move_at_all():
     net = net_of()
-    optimizer = torch.optim.AdamW(parameter_groups(net, 0.1, 0.5))
+    optimizer = torch.optim.AdamW(parameter_groups(net, nn.Identity(), 0.1, 0.5))
     net.train()
     freeze(net, True)
     before = copy.deepcopy(net.state_dict())
@@ -122,7 +132,7 @@ def test_a_frozen_backbone_does_not_move_at_all():
 
 def test_a_thawed_backbone_trains_again():
     net = net_of()
-    optimizer = torch.optim.SGD(parameter_groups(net, 0.1, 0.0))
+    optimizer = torch.optim.SGD(parameter_groups(net, nn.Identity(), 0.1, 0.0))
     for frozen in (True, False):
         net.train()
         freeze(net, frozen)
@@ -274,18 +284,18 @@ def test_the_loop_warms_the_average_up_over_all_epochs():
     average = ema_of(net, 0.5)
     first = net.heads["expression"].weight.detach().clone()
     module, wrapped = fabric.setup(net, optimizer)
+    loss = CrossEntropy(LabelCounts(8, [1] * 8))
     feed = Resident(split, ModelSpec(FERPLUS, size=16), fabric.device, False)
     seen = []
     run = Fit(
-        state=State(fabric, net, module, wrapped, optim.constant(optimizer, 3, 2, True), average),
+        state=State(fabric, net, module, loss, wrapped, optim.constant(optimizer, 3, 2, True), average),
         options=FitOptions(epochs=2, batch_size=4),
         seed=0,
         order=lambda epoch: epoch_order(split, "shuffle", 0, epoch),
         train=feed,
         transform=Transform(8, 0),
-        loss=CrossEntropy([1] * 8),
         validation=feed,
-        labels=split.labels,
+        truth=split,
         monitor="accuracy",
         watch=lambda step: seen.append(net.heads["expression"].weight.detach().clone()),
     )
