@@ -69,7 +69,7 @@ def _check_groups(command: str, overrides: Sequence[str]) -> list[tuple[str, str
     chosen = []
     for override in overrides:
         key, equals, value = override.partition("=")
-        if not equals or not key:
+        if not key or (not equals and not key.startswith("~")):  # ~key takes a key or an option away
             raise ConfigError(f"an argument must read key=value, got '{override}'; see 'ferlab --help'")
         group = key.partition("@")[0]  # loss@loss.expression=focal puts an option of a group somewhere else
         if group in known:
@@ -114,7 +114,7 @@ def _check_values(overrides: Sequence[str], default: "DictConfig", config: "Dict
     """Each value must be of the kind that it replaces: a schema knows most keys, but none below a `_target_`."""
     from omegaconf import OmegaConf
 
-    given = dict(override.lstrip("+").split("=", 1) for override in overrides)
+    given = dict(override.lstrip("+").split("=", 1) for override in overrides if not override.startswith("~"))
     for key, text in given.items():
         wanted, got = (_kind(OmegaConf.select(each, key)) for each in (default, config))
         if wanted not in (got, "nothing") and (wanted, got) != ("keys and values", "nothing"):

@@ -16,7 +16,7 @@ from ferlab.cli import COMMANDS, main
 from ferlab.commands.recipe import AugmentConfig, TrainConfig, TrainerConfig, build_fit, build_state, model_spec
 from ferlab.config import compose, conf_dir, groups, instantiate, to_yaml, typed
 from ferlab.data.augment import BatchAugment
-from ferlab.data.loaders import Resident, Streamed, plan
+from ferlab.data.loaders import Packed, Resident, Streamed, plan
 from ferlab.data.source import Source, Split
 from ferlab.data.synthetic import DrawnImages
 from ferlab.errors import ConfigError
@@ -180,21 +180,22 @@ def test_the_same_seed_gives_the_same_first_weights(fabric):
         (["augment=batched"], Resident),
         (["augment=none"], Resident),
         (["augment=light"], Streamed),
-        (["augment=batched", "trainer.resident=false", "trainer.workers=0"], Streamed),
-        (["augment=none", "trainer.resident=true"], Resident),
+        (["augment=batched", "trainer.feed=streamed", "trainer.workers=0"], Streamed),
+        (["augment=none", "trainer.feed=resident"], Resident),
+        (["augment=none", "trainer.feed=packed"], Packed),
     ],
 )
 def test_faces_stay_in_memory_where_they_may(overrides, train, fabric):
     run, _ = first_step(configured(*overrides, *NARROW), fabric)
     assert type(run.train) is train
-    assert type(run.validation) is Resident
+    assert type(run.validation) is (Packed if train is Packed else Resident)
 
 
 def test_faces_in_memory_cannot_go_through_a_pipeline(fabric):
     with pytest.raises(
-        ConfigError, match=r"^trainer\.resident=true .* got an albumentations pipeline; use augment=batched"
+        ConfigError, match=r"^trainer\.feed=resident .* got an albumentations pipeline; use augment=batched"
     ):
-        first_step(configured("augment=standard", "trainer.resident=true", *NARROW), fabric)
+        first_step(configured("augment=standard", "trainer.feed=resident", *NARROW), fabric)
 
 
 # values that mean nothing
@@ -286,8 +287,7 @@ TARGETS = [(group, option) for group, option in OPTIONS if group in ("data", "lo
 @pytest.mark.parametrize(("group", "option"), TARGETS)
 def test_a_yaml_lists_the_options_of_what_it_builds(group, option):
     """All of them, so that --help and --cfg show what there is; and none that is not there."""
-    values = section(f"{group}/{option}")
-    values.pop("defaults", None)  # its parts, which it lists too
+    values = dict(compose("train", [f"{group}={option}"])[group])
     module, _, name = values.pop("_target_").rpartition(".")
     parameters = inspect.signature(getattr(import_module(module), name)).parameters
     given = {"counts", "optimizer", "steps", "epochs", "maximise"}  # by the recipe

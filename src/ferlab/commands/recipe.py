@@ -1,5 +1,6 @@
 """The schema of a training config, and the objects that it describes."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from ferlab.config import instantiate
-from ferlab.data.loaders import SAMPLERS, Feed, Resident, Streamed, epoch_order
+from ferlab.data.loaders import FEEDS, SAMPLERS, Feed, Packed, Resident, Streamed, epoch_order
+from ferlab.data.packed import packed_shape
 from ferlab.data.source import Source, Split
 from ferlab.errors import ConfigError, DataError, SpecError, suggest
 from ferlab.losses import LabelCounts
@@ -62,8 +64,9 @@ class TrainerConfig(FitOptions, EngineOptions):
         monitor: the validation metric that selects the best epoch.
         patience: stop after so many epochs without a better one; 0 never stops.
         sampler: shuffle, or weighted: each class equally often.
-        resident: keep the prepared faces in memory; null decides by size.
-        workers: processes that read and augment faces that are not resident; null decides.
+        feed: where training faces come from: resident, prepared once and kept in memory; packed, prepared once and kept
+            in the cache on disk; streamed, read and augmented when they are needed; auto decides by size.
+        workers: processes that read and augment streamed faces; null decides.
     """
 
     ema: float | None = None
@@ -71,7 +74,7 @@ class TrainerConfig(FitOptions, EngineOptions):
     monitor: str = "accuracy"
     patience: int = 0
     sampler: str = "shuffle"
-    resident: bool | None = None
+    feed: str = "auto"
     workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -220,16 +223,23 @@ def build_state(config: TrainConfig, spec: ModelSpec, loss: nn.Module, fabric: F
 
 
 def build_feed(config: TrainConfig, split: Split, spec: ModelSpec, device: torch.device, sample: Any) -> Feed:
-    """Resident where the prepared faces fit a quarter of the memory and no per-face pipeline is wanted."""
+    """What `trainer.feed` says. auto is resident where the prepared faces fit a quarter of the memory and no per-face
+    pipeline is wanted, else streamed; so is validation's, but that packed is packed for both.
+    """
     trainer = config.trainer
-    fits = len(split) * spec.channels * spec.size**2 < _memory(device) / 4
-    resident = trainer.resident if trainer.resident is not None and split.name == "train" else fits and sample is None
-    if resident and sample is not None:
+    if trainer.feed not in FEEDS:
+        raise ConfigError(f"unknown trainer.feed '{trainer.feed}'; {suggest(trainer.feed, FEEDS)}")
+    fits = math.prod(packed_shape(split, spec)) < _memory(device) / 4
+    feed = trainer.feed if split.name == "train" or trainer.feed == "packed" else "auto"
+    if feed == "auto":
+        feed = "resident" if fits and sample is None else "streamed"
+    if feed != "streamed" and sample is not None:
         raise ConfigError(
-            "trainer.resident=true takes batches only, got an albumentations pipeline; use augment=batched"
+            f"trainer.feed={feed} takes batches only, got an albumentations pipeline; use augment=batched"
         )
-    if resident:
-        return Resident(split, spec, device, trainer.channels_last)
+    if feed != "streamed":
+        kept = Resident if feed == "resident" else Packed
+        return kept(split, spec, device, trainer.channels_last)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # On the CPU the network itself keeps all cores busy, so a worker would only take turns with it.
     automatic = 0 if device.type == "cpu" else min(cores, 12)

@@ -130,7 +130,8 @@ def announce(source: Source, record: dict[str, Any], folder: RunFolder, console:
     console.print(f"data    {source.protocol}: {faces}")
     for reason, n in source.dropped.items():
         console.print(f"        left out: {n:,} ({reason})")
-    console.print("labels  " + ", ".join(k if k == v else f"{k} → {v}" for k, v in source.mapping.items()))
+    names = {found: name if name in source.labels else "left out" for found, name in source.mapping.items()}
+    console.print("labels  " + ", ".join(k if k == v else f"{k} → {v}" for k, v in names.items()))
     console.print(f"machine {record['environment']['device']}, {record['precision']}")
     console.print(f"run     {folder.path}")
 

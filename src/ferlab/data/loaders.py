@@ -18,12 +18,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ferlab.data.augment import BatchAugment
+from ferlab.data.packed import packed, prepare_all
 from ferlab.data.source import Split
 from ferlab.errors import ConfigError, FerlabError, suggest
 from ferlab.spec import ModelSpec
 
 Rows = npt.NDArray[np.int64]
 SAMPLERS = ("shuffle", "weighted")
+FEEDS = ("auto", "resident", "packed", "streamed")
 
 
 @dataclass(frozen=True)
@@ -115,24 +117,33 @@ class Resident:
     Args:
         split: what to read.
         spec: prepares each face.
-        device: where the faces are kept.
+        device: where batches go.
         channels_last: memory format of the batches.
     """
 
     def __init__(self, split: Split, spec: ModelSpec, device: torch.device, channels_last: bool) -> None:
-        pixels = np.empty((len(split), spec.channels, spec.size, spec.size), np.uint8)
-        for i in range(len(split)):
-            pixels[i] = spec.prepare(split.read(i))
-        self.images = torch.from_numpy(pixels).to(device)
-        self.targets = {name: value.to(device) for name, value in _targets(split).items()}
+        self.images = self.keep(split, spec, device)
+        self.targets = {name: value.to(self.images.device) for name, value in _targets(split).items()}
+        self.device = device
         self.format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def keep(self, split: Split, spec: ModelSpec, device: torch.device) -> Tensor:
+        """The prepared faces, (n, c, s, s) uint8, where they are kept."""
+        return torch.from_numpy(prepare_all(split, spec)).to(device)
 
     def batches(self, epoch: int, parts: Sequence[Part]) -> Iterator[Batch]:
         for part in parts:
             rows = torch.from_numpy(part.rows).to(self.images.device)
-            targets = {name: value[rows] for name, value in self.targets.items()}
-            images = self.images[rows].contiguous(memory_format=self.format)
+            targets = {name: value[rows].to(self.device) for name, value in self.targets.items()}
+            images = self.images[rows].to(self.device).contiguous(memory_format=self.format)
             yield Batch(part, images, targets)
+
+
+class Packed(Resident):
+    """All faces prepared once and kept in the cache on disk: for data that memory cannot hold. Arguments as there."""
+
+    def keep(self, split: Split, spec: ModelSpec, device: torch.device) -> Tensor:
+        return torch.from_numpy(packed(split, spec))
 
 
 class Streamed:
