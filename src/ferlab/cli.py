@@ -28,6 +28,9 @@ COMMANDS: dict[str, Command] = {
     "data show": Command("data:show", "data", "draw a dataset: classes, samples, mean faces"),
     "data write": Command("data:write", "data_write", "write drawn faces to disk in a dataset's official layout"),
     "benchmark train": Command("benchmark:train", "benchmark", "images/s, the bound, and where the time goes"),
+    "benchmark feeds": Command(
+        "benchmark_feeds:feeds", "benchmark", "faces resident, packed and streamed: time, memory"
+    ),
     "ui": Command("ui:ui", "ui", "open MLflow to compare runs"),
 }
 FLAGS = {

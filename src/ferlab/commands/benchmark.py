@@ -58,17 +58,17 @@ def train(invocation: "Invocation") -> None:
     run = replace(run, order=lambda epoch: np.resize(whole_epoch(epoch), faces))
     as_it_is = lambda batch, epoch: (batch.images, batch.targets)  # noqa: E731
     bound = replace(run, train=OneBatch(run), transform=as_it_is, clock=Clock(fabric.device))
-    _rate(run, 0, faces)
+    rate(run, 0, faces)
     peak_mb = _peak_mb()
     with tempfile.TemporaryDirectory() as folder:
         plain = PlainLoop(options, source.split("train"), spec, run.state.loss, fabric.device, faces, Path(folder))
         ways: dict[str, Callable[[int], float]] = {
-            "end to end": lambda i: _rate(run, i, faces),
-            "bound: one resident batch": lambda i: _rate(bound, i, faces),
+            "end to end": lambda i: rate(run, i, faces),
+            "bound: one resident batch": lambda i: rate(bound, i, faces),
             "plain loop, 0 workers": lambda i: plain.rate(0),
             "plain loop, 2 workers": lambda i: plain.rate(2),
         }
-        rates = _in_turns(ways, options.rounds, run.clock)
+        rates = in_turns(ways, options.rounds, run.clock)
     epoch_s = len(source.split("train")) / statistics.median(rates["end to end"])
     figures = {
         "model": options.model.name,
@@ -103,7 +103,7 @@ class OneBatch:
             yield Batch(part, *self.ready[i % len(self.ready)])
 
 
-def _rate(run: Fit, epoch: int, faces: int) -> float:
+def rate(run: Fit, epoch: int, faces: int) -> float:
     """Images/s of one shortened epoch."""
     run.state.position = Position(epoch=epoch)
     _wait(run.state.fabric.device)
@@ -118,11 +118,14 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _in_turns(ways: Mapping[str, Callable[[int], float]], rounds: int, clock: Clock) -> dict[str, list[float]]:
-    """Rates of each way, one a round, after a round of warming up."""
+def in_turns(
+    ways: Mapping[str, Callable[[int], float]], rounds: int, clock: Clock | None = None
+) -> dict[str, list[float]]:
+    """Rates of each way, one a round, after a round of warming up, of which `clock` forgets what it saw."""
     for way in ways.values():
         way(0)
-    clock.seconds.clear()
+    if clock is not None:
+        clock.seconds.clear()
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for i in range(1, rounds + 1):
         for name, way in ways.items():
