@@ -62,7 +62,7 @@ def paste(face: Image, rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.
     middle = (side - 1) / 2
     place = np.asarray(cv2.getRotationMatrix2D((middle, middle), rng.uniform(-15, 15), 1.0), np.float64)
     place[:, 2] += rng.integers(room, (width - side - room, height - side - room), endpoint=True)
-    blobs: Any = rng.integers(0, 256, (3, 4, 3), np.uint8)
+    blobs: Any = rng.integers(70, 170, (3, 4, 3), np.uint8)
     picture: Any = cv2.resize(blobs, (width, height), interpolation=cv2.INTER_CUBIC)
     cv2.warpAffine(face, place, (width, height), dst=picture, borderMode=cv2.BORDER_TRANSPARENT)
     return picture, place
