@@ -29,7 +29,7 @@ def write_rafdb(out: Path, splits: Splits, seed: int) -> None:
 
 
 def write_rafdb_original(out: Path, splits: Splits, seed: int) -> None:
-    """Besides those the original pictures, their boxes and landmarks, and attributes, which are drawn by lot."""
+    """The same, and the original pictures with their boxes, landmarks and attributes, these drawn by lot."""
     write_rafdb(out, splits, seed)
     for face, split, i in _faces(splits):
         aligned = split.read(i)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -98,28 +98,33 @@ def _official(file: Path, subset: Subset, pictures: Pictures) -> Tree:
 
 
 def _kaggle(base: Path) -> Tree:
-    """Kaggle's copy: a folder a class, named by its id, in `train` and `test`; its lists, if there, must agree."""
+    """Kaggle's copy: `train` and `test`, a folder a class, named by its id; its lists, if there, must agree."""
     ids: dict[str, int] = {}
     files: dict[str, str] = {}
     for part in PARTS:
-        for folder in class_folders(base / part) if (base / part).is_dir() else ():
-            if folder.name not in map(str, range(1, len(RAFDB) + 1)):
-                raise DataError(f"{folder}: a class folder must be 1 to {len(RAFDB)}, got '{folder.name}'; remove it")
-            for path in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
-                match = re.fullmatch(PICTURE, path.name)
-                if not match or match["part"] != part:
-                    raise DataError(f"{path}: a picture must be called {part}_….jpg; move or remove it")
-                if match["face"] in ids:
-                    raise DataError(f"{path} is also in class {ids[match['face']]}; remove one of the two")
-                ids[match["face"]] = int(folder.name)
-                files[match["face"]] = str(path.relative_to(base))
-    if not ids:
-        raise DataError(f"{base} must hold pictures in its class folders, got none; download it again")
-    for part in PARTS:
+        for face, path in _kaggle_pictures(base / part):
+            if face in ids:
+                raise DataError(f"{path} is also in class {ids[face]}; remove one of the two")
+            ids[face] = int(path.parent.name)
+            files[face] = str(path.relative_to(base))
         for file in (base / f"{part}_labels.csv", base.parent / f"{part}_labels.csv"):
             if file.is_file():
                 _compare(file, read_list(file, BASIC), {face: i for face, i in ids.items() if face.startswith(part)})
+    if not ids:
+        raise DataError(f"{base} must hold pictures in its class folders, got none; download it again")
     return Tree("aligned pictures of Kaggle's copy", ids, base, files, base / "Annotation")
+
+
+def _kaggle_pictures(part: Path) -> Iterator[tuple[str, Path]]:
+    """Each face in the class folders of `part`, and its picture."""
+    for folder in class_folders(part) if part.is_dir() else ():
+        if folder.name not in map(str, range(1, len(RAFDB) + 1)):
+            raise DataError(f"{folder}: a class folder must be 1 to {len(RAFDB)}, got '{folder.name}'; remove it")
+        for path in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
+            match = re.fullmatch(PICTURE, path.name)
+            if not match or match["part"] != part.name:
+                raise DataError(f"{path}: a picture must be called {part.name}_….jpg; move or remove it")
+            yield match["face"], path
 
 
 def _compare(file: Path, listed: Mapping[str, int], found: Mapping[str, int]) -> None:
