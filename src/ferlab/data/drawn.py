@@ -21,6 +21,7 @@ _ANGLES = np.linspace(0, 2 * np.pi, 28, endpoint=False)
 CIRCLE: Points = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1)
 ALONG: Points = np.linspace(-1, 1, 11)  # from one corner of an eye or of the mouth to the other
 ARCH: Points = 1 - ALONG**2
+EYES: Points = np.array([(-0.33, -0.12), (0.33, -0.12)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +122,28 @@ def draw(expression: Expression, looks: Looks, size: int, rng: np.random.Generat
     for x, y, radius, lightness in looks.clutter:
         pen.fill(CIRCLE * radius + (x, y), shade(looks.background, lightness), flat=True)
     _head(pen, looks)
-    for middle in (-0.33, 0.33):
+    for middle in EYES[:, 0]:
         _eye(pen, middle, expression, looks)
         _brow(pen, middle, expression, looks)
     _nose(pen, expression, looks)
     _mouth(pen, expression, looks)
     if looks.glasses:
-        for middle in (-0.33, 0.33):
-            pen.line(CIRCLE * (0.24, 0.2) + (middle, -0.12), (40, 40, 45), 0.03, closed=True)
+        for middle in EYES:
+            pen.line(CIRCLE * (0.24, 0.2) + middle, (40, 40, 45), 0.03, closed=True)
         pen.line(np.array([(-0.1, -0.14), (0.1, -0.14)]), (40, 40, 45), 0.03)
     return _photograph(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA), looks, size, rng)
+
+
+def landmarks(expression: Expression, looks: Looks, size: int) -> Points:
+    """Where `draw` puts the eyes, the tip of the nose and the corners of the mouth, left before right in the picture.
+
+    Returns:
+        (5, 2) x and y in pixels.
+    """
+    lips = _lips(expression)
+    pen = Pen(np.empty((size * SUPERSAMPLING, size * SUPERSAMPLING, 3), np.uint8), looks)
+    drawn = pen.place(np.concatenate([EYES, [(0.0, _tip(expression) + 0.05)], lips[:1], lips[-1:]])) / (1 << SHIFT)
+    return (drawn + 0.5) / SUPERSAMPLING - 0.5
 
 
 class Pen:
@@ -149,14 +162,14 @@ class Pen:
 
     def fill(self, points: Points, colour: Colour, flat: bool = False) -> None:
         """Fill the polygon `points`, (m, 2); `flat` for the outline of the head, which turning leaves alone."""
-        cv2.fillPoly(self.canvas, [self._place(points, flat)], colour, cv2.LINE_AA, SHIFT)
+        cv2.fillPoly(self.canvas, [self.place(points, flat)], colour, cv2.LINE_AA, SHIFT)
 
     def line(self, points: Points, colour: Colour, width: float, closed: bool = False) -> None:
         """Draw the line through `points`, (m, 2), `width` head units wide."""
         pixels = max(1, round(width * self.unit))
-        cv2.polylines(self.canvas, [self._place(points, False)], closed, colour, pixels, cv2.LINE_AA, SHIFT)
+        cv2.polylines(self.canvas, [self.place(points)], closed, colour, pixels, cv2.LINE_AA, SHIFT)
 
-    def _place(self, points: Points, flat: bool) -> npt.NDArray[np.int32]:
+    def place(self, points: Points, flat: bool = False) -> npt.NDArray[np.int32]:
         """Turn the head, unless `flat`, then roll, scale and shift it: cv2's fixed-point pixels, (m, 2)."""
         if flat:
             placed = points @ self.flat
@@ -194,7 +207,7 @@ def _head(pen: Pen, looks: Looks) -> None:
 
 
 def _eye(pen: Pen, middle: float, expression: Expression, looks: Looks) -> None:
-    half, level = 0.17, -0.12
+    half, level = 0.17, EYES[0, 1]
     above = level - (0.015 + 0.15 * expression.eyes) * ARCH
     below = level + 0.075 * (1 - 0.85 * expression.lids) * ARCH
     x = middle + half * ALONG
@@ -218,7 +231,7 @@ def _brow(pen: Pen, middle: float, expression: Expression, looks: Looks) -> None
 
 def _nose(pen: Pen, expression: Expression, looks: Looks) -> None:
     dark = shade(looks.skin, 0.68)
-    tip = 0.24 - 0.05 * expression.wrinkle
+    tip = _tip(expression)
     pen.line(np.array([(-0.05, -0.08), (-0.08, 0.1), (-0.13, tip), (0.0, tip + 0.05), (0.13, tip)]), dark, 0.03)
     if expression.wrinkle > 0.1:
         crease = shade(looks.skin, 1 - 0.45 * expression.wrinkle)
@@ -228,10 +241,13 @@ def _nose(pen: Pen, expression: Expression, looks: Looks) -> None:
             pen.line(np.array([(side * 0.18, tip - 0.03), (side * 0.34, tip + 0.2)]), crease, 0.035)
 
 
+def _tip(expression: Expression) -> float:
+    """How low the wings of the nose are; its tip is 0.05 lower."""
+    return 0.24 - 0.05 * expression.wrinkle
+
+
 def _mouth(pen: Pen, expression: Expression, looks: Looks) -> None:
-    x = 0.29 * (1 + 0.35 * expression.width) * ALONG
-    middle = 0.54 + 0.17 * expression.curve * (0.45 - ALONG**2)
-    middle = middle - 0.2 * abs(expression.smirk) * np.maximum(ALONG * np.sign(expression.smirk), 0) ** 2
+    x, middle = _lips(expression).T
     above = middle - 0.09 * expression.opening * ARCH
     below = middle + 0.26 * expression.opening * ARCH
     lips = np.stack([np.r_[x, x[::-1]], np.r_[above - 0.05 * ARCH, (below + 0.07 * ARCH)[::-1]]], 1)
@@ -243,6 +259,14 @@ def _mouth(pen: Pen, expression: Expression, looks: Looks) -> None:
         pen.fill(np.stack([np.r_[x, x[::-1]], np.r_[above, teeth[::-1]]], 1), (228, 224, 214))
     else:
         pen.line(np.stack([x, middle], 1), shade(red, 0.45), 0.03)
+
+
+def _lips(expression: Expression) -> Points:
+    """The line between the lips, from corner to corner, (11, 2)."""
+    x = 0.29 * (1 + 0.35 * expression.width) * ALONG
+    middle = 0.54 + 0.17 * expression.curve * (0.45 - ALONG**2)
+    middle = middle - 0.2 * abs(expression.smirk) * np.maximum(ALONG * np.sign(expression.smirk), 0) ** 2
+    return np.stack([x, middle], 1)
 
 
 @lru_cache(maxsize=4)

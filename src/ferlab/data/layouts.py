@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from ferlab.data.fer2013 import SIDE, USAGES
 from ferlab.data.ferplus import COLUMNS
-from ferlab.data.source import SPLITS, Split, SplitName
+from ferlab.data.layouts_rafdb import write_rafdb, write_rafdb_kaggle, write_rafdb_original
+from ferlab.data.source import SPLITS, Split, SplitName, write_image
 from ferlab.data.synthetic import draw_split
 from ferlab.errors import ConfigError, DataError, suggest
 from ferlab.files import creating_folder
-from ferlab.labels import FER2013, FERPLUS
+from ferlab.labels import FER2013, FERPLUS, RAFDB, RAFDB_COMPOUND
 from ferlab.spec import Image
 
 Splits = Mapping[SplitName, Split]
@@ -117,7 +118,7 @@ def _write_kaggle(out: Path, splits: Splits, seed: int) -> None:
     for usage, name in USAGES.items():
         for i, label in enumerate(splits[name].labels if name in splits else ()):
             folder = out / ("train" if name == "train" else "test") / KAGGLE[FER2013[label]]
-            _write_picture(folder / f"{usage}_{i}.png", gray(splits[name], i))
+            write_image(folder / f"{usage}_{i}.png", gray(splits[name], i))
 
 
 def _write_ferplus(out: Path, splits: Splits, seed: int) -> None:
@@ -157,13 +158,7 @@ def draw_votes(label: str, rng: np.random.Generator) -> tuple[npt.NDArray[np.int
 def _write_imagefolder(out: Path, splits: Splits, seed: int) -> None:
     for name, split in splits.items():
         for i, label in enumerate(split.labels):
-            _write_picture(out / name / FERPLUS[label] / f"{i:05d}.png", split.read(i)[..., ::-1])
-
-
-def _write_picture(path: Path, picture: npt.NDArray[np.uint8]) -> None:
-    """Write grey (h, w) or BGR (h, w, 3) pixels to `path`; OSError if that fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())  # cv2.imwrite would not say why it failed
+            write_image(out / name / FERPLUS[label] / f"{i:05d}.png", split.read(i))
 
 
 # A new layout is one function and one line here.
@@ -173,4 +168,8 @@ LAYOUTS: dict[str, Layout] = {
     "kaggle": Layout(FER2013, _write_kaggle, SIDE),
     "ferplus": Layout(FERPLUS, _write_ferplus, SIDE),
     "imagefolder": Layout(FERPLUS, _write_imagefolder),
+    "rafdb": Layout(RAFDB, write_rafdb),
+    "rafdb_compound": Layout(RAFDB_COMPOUND, write_rafdb),
+    "rafdb_original": Layout(RAFDB, write_rafdb_original),
+    "rafdb_kaggle": Layout(RAFDB, write_rafdb_kaggle),
 }

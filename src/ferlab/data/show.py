@@ -1,5 +1,6 @@
 """Pictures of a dataset: how many faces a class, some of each, the mean face of each, and near copies side by side."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +128,9 @@ def _means(source: Source, split: Split) -> Figure:
 
 
 def _title(figure: Figure, source: Source, split: Split | None = None) -> None:
-    where = f" — {split.name}" if split else ""
-    figure.suptitle(f"{source.protocol}{where}", fontsize=10, color=INK, x=0.01, ha="left")
+    text = f"{source.protocol} — {split.name}" if split else source.protocol
+    letters = int(13 * figure.get_figwidth())  # that fit a line
+    figure.suptitle(textwrap.fill(text, letters), fontsize=10, color=INK, x=0.01, ha="left")
 
 
 def _bare(axis: Axes) -> None:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -169,6 +169,13 @@ def read_image(path: Path) -> Image:
         raise DataError(f"{path} must be a picture, got {encoded.size} bytes that cannot be decoded; replace the file")
     rgb: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
     return rgb
+
+
+def write_image(path: Path, image: Image) -> None:
+    """Write (h, w) grey or (h, w, 3) RGB uint8 to `path`, in the format of its suffix; OSError if that fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored: Any = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    path.write_bytes(cv2.imencode(path.suffix, stored)[1].tobytes())  # cv2.imwrite would not say why it failed
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 import hashlib
 from dataclasses import astuple, dataclass
+from math import prod
 
 import numpy as np
 
 from ferlab.data.drawn import Colour, Expression, Looks, draw
 from ferlab.data.source import SPLITS, Source, Split, SplitName
 from ferlab.errors import ConfigError
-from ferlab.labels import FERPLUS
+from ferlab.labels import COMPOUND, FERPLUS
 from ferlab.spec import Image
 
 # What the features do at full strength, after the action units of Ekman and Friesen's prototypes (1978).
@@ -95,16 +96,14 @@ def synthetic(train: int = 2048, validation: int = 512, test: int = 512, size: i
 
 
 def draw_split(name: SplitName, n: int, size: int, seed: int, labels: tuple[str, ...] = FERPLUS) -> Split:
-    """`n` faces of the classes `labels`, with affect."""
+    """`n` faces of the classes `labels`, basic or compound, with affect."""
     pixels = np.empty((n, size, size, 3), np.uint8)
     ids = np.empty(n, np.int64)
     affect = np.empty((n, 2), np.float32)
-    bounds = np.cumsum([SHARES[label] for label in labels])
     for i in range(n):
         rng = face_rng(name, i, seed)
-        ids[i] = np.searchsorted(bounds, rng.random() * bounds[-1], side="right")
-        expression = sample_expression(labels[ids[i]], rng)
-        pixels[i] = draw(expression, sample_looks(rng), size, rng)
+        ids[i], expression, looks = sample_face(labels, rng)
+        pixels[i] = draw(expression, looks, size, rng)
         affect[i] = expression.valence, expression.arousal
     return Split(name, DrawnImages(pixels, f"synthetic seed {seed} {name}"), ids, affect=affect)
 
@@ -114,12 +113,23 @@ def face_rng(split: SplitName, i: int, seed: int) -> np.random.Generator:
     return np.random.default_rng((seed, SPLITS.index(split), i))
 
 
+def sample_face(labels: tuple[str, ...], rng: np.random.Generator) -> tuple[int, Expression, Looks]:
+    """A class, as its position in `labels`, and what a face of it does and looks like.
+
+    A compound class is as frequent, beside the others, as its two basic ones are together by chance.
+    """
+    bounds = np.cumsum([prod(SHARES[part] for part in COMPOUND.get(label, (label,))) for label in labels])
+    i = int(np.searchsorted(bounds, rng.random() * bounds[-1], side="right"))
+    return i, sample_expression(labels[i], rng), sample_looks(rng)
+
+
 def sample_expression(label: str, rng: np.random.Generator) -> Expression:
     """One person's way to show `label`: anything from a hint of the prototype to more of it, with a habit of its own.
 
+    The prototype of a compound class lies half-way between those of its two basic ones.
     The habits are small where a class is told by the feature alone: the smirk of contempt, the nose of disgust.
     """
-    prototype = np.array(astuple(PROTOTYPES[label]))
+    prototype = np.mean([astuple(PROTOTYPES[part]) for part in COMPOUND.get(label, (label,))], axis=0)
     strength = rng.uniform(0.6, 1.15)
     habit = rng.normal(0, 1, len(REST)) * (0.16, 0.08, 0.3, 0.25, 0.18, 0.1, 0.12, 0.05, 0.06)
     values = np.clip(REST + strength * (prototype - REST) + habit, LOWEST, 1)

@@ -10,7 +10,13 @@ from ferlab.cli import main
 from ferlab.data.fer2013 import fer2013
 from ferlab.data.layouts import LAYOUTS
 
-READERS = {"fer2013": "fer2013", "icml_face_data": "fer2013", "kaggle": "fer2013"}
+# Layout -> how to read it, where that is not data=<layout>.
+READERS = {
+    "icml_face_data": ["data=fer2013"],
+    "kaggle": ["data=fer2013"],
+    "rafdb_original": ["data=rafdb", "data.pictures=original"],
+    "rafdb_kaggle": ["data=rafdb"],
+}
 SMALL = ["train=30", "validation=12", "test=9"]
 
 
@@ -36,7 +42,7 @@ def looks_drawn(path):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_that_is_written_is_read_shown_and_verified(written, layout, tmp_path, capsys):
     folder = written(layout)
-    words = [f"data={READERS.get(layout, layout)}", f"data.root={folder}", f"out={tmp_path / 'out'}"]
+    words = [*READERS.get(layout, [f"data={layout}"]), f"data.root={folder}", f"out={tmp_path / 'out'}"]
     assert main(["data", "show", *words]) == 0
     shown = capsys.readouterr().out
     for name in ("classes.png", "samples.png", "means.png"):

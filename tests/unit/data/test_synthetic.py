@@ -1,12 +1,12 @@
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 
-from ferlab.data.drawn import Expression, Looks, draw
-from ferlab.data.synthetic import PROTOTYPES, SHARES, draw_split, synthetic
+from ferlab.data.drawn import Expression, Looks, draw, landmarks
+from ferlab.data.synthetic import PROTOTYPES, SHARES, draw_split, sample_expression, synthetic
 from ferlab.errors import ConfigError
-from ferlab.labels import FERPLUS
+from ferlab.labels import COMPOUND, FERPLUS, RAFDB_COMPOUND
 
 LOOKS = Looks((238, 195, 165), (62, 42, 32), (70, 45, 30), (50, 80, 120), (120, 130, 140))
 REST = Expression()
@@ -76,6 +76,42 @@ def test_fewer_classes_are_drawn_where_fewer_are_asked_for():
     split = draw_split("train", 200, 16, 0, ("anger", "happiness"))
     assert set(split.labels) == {0, 1}
     assert split.affect[split.labels == 0, 0].mean() < -0.3 < 0.3 < split.affect[split.labels == 1, 0].mean()
+
+
+def test_a_compound_class_is_drawn_half_way_between_its_two_basic_ones():
+    """Mean features of many samples: habits and strengths average out, to 0.875 of the prototype."""
+    rng = np.random.default_rng(0)
+    values = [astuple(sample_expression("happily surprised", rng)) for _ in range(2000)]
+    happy, surprised, rest = (np.array(astuple(e)) for e in (PROTOTYPES["happiness"], PROTOTYPES["surprise"], REST))
+    expected = rest + 0.875 * ((happy + surprised) / 2 - rest)
+    np.testing.assert_allclose(np.mean(values, 0), expected, atol=0.05)
+
+
+def test_compound_classes_are_drawn_as_often_as_their_parts_meet():
+    split = draw_split("train", 1500, 16, 0, RAFDB_COMPOUND)
+    shares = np.array([SHARES[first] * SHARES[second] for first, second in COMPOUND.values()])
+    np.testing.assert_allclose(split.counts(11) / 1500, shares / shares.sum(), atol=0.035)
+    assert (split.counts(11) > 0).all()
+
+
+@pytest.mark.parametrize("pose", [{}, {"roll": 0.3, "shift": (0.1, -0.1), "scale": 0.7}])
+def test_landmarks_lie_where_the_drawing_has_eyes_nose_and_mouth(pose):
+    looks = replace(LOOKS, **pose)
+    *eyes, nose, left, right = landmarks(REST, looks, 96)
+    image = drawn(REST, looks=looks)
+
+    def changed(**feature):
+        """x and y of the pixels that another feature changes."""
+        return np.argwhere(np.abs(drawn(replace(REST, **feature), looks=looks) - image).max(2) > 8)[:, ::-1]
+
+    for eye in eyes:
+        x, y = np.rint(eye).astype(int)
+        dark = np.argwhere((image[y - 5 : y + 6, x - 5 : x + 6] < 80).all(2))[:, ::-1]  # iris and pupil
+        np.testing.assert_allclose(dark.mean(0) + np.array((x - 5, y - 5)), eye, atol=1.5)
+    assert np.linalg.norm(changed(wrinkle=1.0) - nose, axis=1).min() < 2
+    across = (right - left) / np.linalg.norm(right - left)
+    opened = (changed(opening=1.0) - left) @ across
+    np.testing.assert_allclose((opened.min(), opened.max()), (0, (right - left) @ across), atol=2)
 
 
 def test_valence_and_arousal_are_where_the_emotions_are_on_the_circumplex():
