@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 # 41 faces in steps of 8: the last step has one face, so one process has none.
 CONFIG = [
     "data=synthetic", "data.train=41", "data.validation=15", "data.test=1", "data.size=16", "model=small_resnet",
-    "model.size=16", "augment=batched", "loss=focal", "loss.class_weights=none", "optimizer=sgd",
+    "model.size=16", "augment=batched", "loss=cross_entropy", "optimizer=sgd",
     "trainer.batch_size=8", "trainer.epochs=2", "trainer.threads=1", "trainer.device=cpu",
     "trainer.precision=32-true", "tracker=none",
 ]  # fmt: skip
@@ -26,7 +26,11 @@ def train(launcher: list[str], out: Path, *more: str) -> tuple[dict, dict]:
     return torch.load(out / "weights.pt", weights_only=True), json.loads((out / "notes.json").read_text())
 
 
-@pytest.mark.parametrize("more", [[], ["trainer.accumulate=2", "trainer.clip=0.1"]], ids=["plain", "accumulated"])
+TASKS = ["model.heads=[expression,affect]", "loss=multitask", "loss.uncertainty=true", "loss.affect.ccc=0"]
+ACCUMULATED = ["trainer.accumulate=2", "trainer.clip=0.1"]
+
+
+@pytest.mark.parametrize("more", [[], ACCUMULATED, TASKS], ids=["plain", "accumulated", "learned task weights"])
 def test_two_processes_are_one(tmp_path: Path, more: list[str]) -> None:
     alone, one = train([sys.executable, "-W", "ignore"], tmp_path / "one", *more)
     together, two = train(TORCHRUN, tmp_path / "two", *more)

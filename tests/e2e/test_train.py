@@ -22,10 +22,12 @@ TINY = [
     "model.size=16", "model.options.width=4", "loss=cross_entropy", "optimizer=sgd", "trainer.batch_size=16",
     "trainer.epochs=3", "trainer.threads=1", "tracker=none",
 ]  # fmt: skip
-# Every part that has a state: dropout, moving average, mixing, albumentations, weighted sampler, plateau, clipping.
+# Every part that has a state: dropout, moving average, mixing, albumentations, weighted sampler, plateau, clipping, and
+# the learned weights of two tasks.
 STATEFUL = [
     *TINY, "augment=strong", "trainer.ema=0.9", "trainer.sampler=weighted", "trainer.clip=1", "scheduler=plateau",
-    "trainer.freeze_epochs=1", "trainer.accumulate=2", "optimizer=adamw",
+    "trainer.freeze_epochs=1", "trainer.accumulate=2", "optimizer=adamw", "model.heads=[expression,affect]",
+    "loss=multitask", "loss.uncertainty=true",
 ]  # fmt: skip
 
 
@@ -42,7 +44,8 @@ def newest() -> RunFolder:
 
 
 def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
-    return torch.load(folder.checkpoint, weights_only=True)["net"]
+    checkpoint = torch.load(folder.checkpoint, weights_only=True)
+    return checkpoint["net"] | checkpoint["loss"]
 
 
 def numbers(folder: RunFolder) -> list[dict[str, float]]:
@@ -289,3 +292,59 @@ def test_a_missing_dataset_leaves_no_run_behind(capsys: pytest.CaptureFixture[st
     assert main(["train", "data=fer2013", "data.root=nowhere", "tracker=none"]) == 1
     assert "nowhere" in capsys.readouterr().err
     assert not Path("outputs").exists()
+
+
+def test_valence_and_arousal_are_trained_beside_expressions(capsys: pytest.CaptureFixture[str]) -> None:
+    both = ["model.heads=[expression,affect]", "loss=multitask", "trainer.monitor=ccc", "trainer.epochs=4"]
+    folder = run(*TINY, *both)
+    best = max(numbers(folder), key=lambda row: row["validation/ccc"])
+    kept = json.loads((folder.bundle / "metrics.json").read_text())
+    assert kept["epoch"] == best["epoch"]
+    assert {"validation/accuracy", "validation/valence_ccc", "validation/arousal_rmse", "train/accuracy"} <= best.keys()
+    assert "valence_ccc" in capsys.readouterr().out
+    from ferlab.data.synthetic import synthetic
+
+    split = synthetic(72, 24, 8, 24, 0).split("validation")
+    bundle = ferlab.load_bundle(folder.path)
+    answers = bundle.answers(np.stack([bundle.spec.prepare(split.read(i)) for i in range(24)]))
+    error = answers["affect"] - split.affect  # validation ran in the training precision, this in float32
+    assert np.sqrt((error**2).mean(0)).mean() == pytest.approx(best["validation/rmse"], abs=0.01)
+
+
+def test_valence_and_arousal_are_trained_alone() -> None:
+    folder = run(*TINY, "model.heads=[affect]", "loss=affect", "trainer.monitor=rmse")
+    rows = numbers(folder)
+    assert json.loads((folder.bundle / "metrics.json").read_text())["validation/rmse"] == min(
+        row["validation/rmse"] for row in rows
+    )
+    assert not any("accuracy" in key for key in rows[0])
+    answer = ferlab.load_bundle(folder.path).predict(np.full((20, 20, 3), 128, np.uint8))
+    assert answer.expression == {}
+    assert answer.valence is not None
+    assert -1 <= answer.valence <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["loss=multitask"], "loss MultiTask trains the heads [expression,affect], the model has [expression]; "),
+        (["model.heads=[expression,affect]"], "loss CrossEntropy trains the heads [expression], the model has [expr"),
+        (["model.heads=[expresion]"], "unknown head 'expresion' in model.heads; did you mean 'expression'?"),
+        (["model.heads=[]"], "model.heads must name expression, affect or both, got none"),
+        (["trainer.monitor=ccc"], "trainer.monitor must be a metric of the model's heads, got 'ccc'; "),
+        (["trainer.monitor=acuracy"], "got 'acuracy'; did you mean 'accuracy'?"),
+        (
+            ["data=imagefolder", "data.root=faces", "model.heads=[expression,affect]", "loss=multitask"],
+            "the train split has no valence and arousal; set model.heads=[expression], or other data",
+        ),
+    ],
+)
+def test_a_head_needs_a_loss_and_labels(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = ["layout=imagefolder", "out=faces", "train=8", "validation=8", "test=0", "size=16"]
+    assert main(["data", "write", *drawn]) == 0
+    capsys.readouterr()
+    data = [] if any(each.startswith("data=") for each in arguments) else TINY[:5]
+    assert main(["train", *data, *TINY[5:], *arguments]) in (1, 2)
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

@@ -60,7 +60,7 @@ def main() -> None:  # a function, so that what it owns is gone before the inter
         everyone = [seen]
     if fabric.is_global_zero:
         out = Path(sys.argv[1])
-        torch.save(run.state.net.state_dict(), out / "weights.pt")
+        torch.save(run.state.net.state_dict() | run.state.loss.state_dict(), out / "weights.pt")
         (out / "notes.json").write_text(json.dumps({"seen": everyone, "epochs": epochs}))
 
 
