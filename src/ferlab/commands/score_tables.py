@@ -1,6 +1,6 @@
 """What `ferlab evaluate` prints: the numbers of report.json as tables."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,8 @@ SCORES = {"accuracy": "accuracy", "macro_f1": "macro F1", "mean_recall": "mean r
 def print_scores(document: Mapping[str, Any]) -> None:
     """Print the protocol, the cautions, and each head's scores, as `ferlab.evaluate.report.to_document` has them."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 10_000  # a pipe has no edge at which a name would have to be cut
     say = partial(console.print, markup=False, soft_wrap=True)
     say(document["protocol"])
     for caution in document["cautions"]:
@@ -28,7 +30,9 @@ def print_scores(document: Mapping[str, Any]) -> None:
         console.print(_affect(affect))
         say(f"baseline: {affect['baseline_note']}")
     for name, attribute in document["slices"].items():
-        console.print(_slices(name, attribute["values"], bool(expression), bool(affect)))
+        for head in ("expression", "affect"):
+            if document[head]:
+                console.print(_slices(name, attribute["values"], head))
         for sentence in attribute["notes"]:
             say(sentence)
 
@@ -64,31 +68,21 @@ def _affect(affect: Mapping[str, Any]) -> Table:
     table = _table("valence and arousal", "faces", "model", "95 % interval", "baseline")
     for key, name in (("ccc", "CCC"), ("rmse", "RMSE")):
         for dimension, scores in affect["scores"].items():
-            low, high = affect["intervals"][dimension][key]
             faces = f"{scores['faces']:,}" if "faces" in scores else ""
-            baseline = f"{affect['baseline'][dimension][key]:.3f}"
-            table.add_row(f"{name}, {dimension}", faces, f"{scores[key]:.3f}", f"{low:.3f} to {high:.3f}", baseline)
+            interval = _decimals(affect["intervals"][dimension][key])
+            baseline = _decimal(affect["baseline"][dimension][key])
+            table.add_row(f"{name}, {dimension}", faces, _decimal(scores[key]), interval, baseline)
     return table
 
 
-def _slices(name: str, values: Mapping[str, Any], expression: bool, affect: bool) -> Table:
-    labelled = ("faces", "accuracy", "95 % interval", "mean recall", "macro F1") if expression else ()
-    rated = ("faces", "CCC valence", "CCC arousal") if affect else ()
-    table = _table(escape(name), *labelled, *rated)
+def _slices(name: str, values: Mapping[str, Any], head: str) -> Table:
+    """The scores of one head for each value of an attribute."""
+    columns = SLICES[head]
+    table = _table(escape(name), "faces", *(title for title, _, _ in columns))
     for value, heads in values.items():
-        cells = [escape(value)]
-        if expression:
-            scores = heads.get("expression", {"faces": 0})
-            shown = (_percent(scores.get("accuracy")), _percents(scores.get("accuracy_interval")))
-            cells += [
-                f"{scores['faces']:,}",
-                *shown,
-                *(_percent(scores.get(key)) for key in ("mean_recall", "macro_f1")),
-            ]
-        if affect:
-            scores = heads.get("affect", {"faces": 0})
-            cells += [f"{scores['faces']:,}", *(_decimal(scores.get(f"{key}_ccc")) for key in ("valence", "arousal"))]
-        table.add_row(*cells)
+        scores = heads.get(head, {"faces": 0})
+        cells = (shown(scores[key]) if key in scores else "–" for _, key, shown in columns)
+        table.add_row(escape(value), f"{scores['faces']:,}", *cells)
     return table
 
 
@@ -103,9 +97,31 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def _percents(pair: tuple[float, float] | None) -> str:
-    return "–" if pair is None else f"{_percent(pair[0])}–{_percent(pair[1])}"
+def _percents(pair: tuple[float, float]) -> str:
+    return f"{_percent(pair[0])}–{_percent(pair[1])}"
 
 
-def _decimal(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _decimal(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _decimals(pair: tuple[float, float], digits: int = 3) -> str:
+    """With "to", for a CCC may be negative."""
+    return f"{pair[0]:.{digits}f} to {pair[1]:.{digits}f}"
+
+
+# What is shown of a slice: title, key, and how.
+SLICES: dict[str, list[tuple[str, str, Callable[[Any], str]]]] = {
+    "expression": [
+        ("accuracy, %", "accuracy", _percent),
+        ("95 % interval", "accuracy_interval", _percents),
+        ("mean recall", "mean_recall", _percent),
+        ("macro F1", "macro_f1", _percent),
+    ],
+    "affect": [
+        ("valence CCC", "valence_ccc", _decimal),
+        ("95 % interval", "valence_ccc_interval", partial(_decimals, digits=2)),
+        ("arousal CCC", "arousal_ccc", _decimal),
+        ("95 % interval", "arousal_ccc_interval", partial(_decimals, digits=2)),
+    ],
+}

@@ -51,7 +51,7 @@ def circumplex(affect: Affect) -> Figure:
 @styled
 def class_means(classes: Mapping[str, ClassMean]) -> Figure:
     """An arrow for each class from its true mean valence and arousal to its predicted one."""
-    figure = Figure(figsize=(7.6, 5.6), layout="constrained")
+    figure = Figure(figsize=(6.6, 4.6), layout="constrained")
     axes = figure.add_subplot()
     _plane(axes)
     for name, mean in classes.items():
@@ -60,7 +60,7 @@ def class_means(classes: Mapping[str, ClassMean]) -> Figure:
             "", mean.predicted.tolist(), mean.true.tolist(),
             arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0},
         )  # fmt: skip
-        axes.plot(*mean.true, "o", color=colour, markersize=8, label=f"{name} ({mean.faces:,})")
+        axes.plot(*mean.true, "o", color=colour, markersize=7, label=f"{name} ({mean.faces:,})")
     axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), title="Class means: dot true, arrowhead predicted")
     axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
     return figure

@@ -83,9 +83,9 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def decimal(value: float) -> str:
+def decimal(value: float, digits: int = 3) -> str:
     """0.713."""
-    return f"{value:.3f}"
+    return f"{value:.{digits}f}"
 
 
 def signed(value: float) -> str:

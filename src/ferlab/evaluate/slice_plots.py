@@ -32,7 +32,7 @@ def slice_intervals(slices: Mapping[str, Attribute], overall: Mapping[str, float
         axes.grid(False, axis="y")
         axes.xaxis.set_major_locator(MaxNLocator(5))
         if score == "accuracy":
-            axes.xaxis.set_major_formatter(PercentFormatter(1))
+            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     first = panels[0]
     first.set_yticks(range(len(rows)), [value or name for name, value in rows], color=INK)
     for label, (_, value) in zip(first.get_yticklabels(), rows, strict=True):

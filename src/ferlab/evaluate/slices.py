@@ -1,5 +1,6 @@
 """Scores of each group of faces apart, such as those of each age: an average over all may hide a group it fails."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,13 +60,17 @@ def score_slices(
     result = {}
     scored = np.unique(np.concatenate([head.rows for head in heads.values()]))
     for name, column in split.slices.items():
-        values = {
-            str(value): _scores(column == value, heads, resamples, seed) for value in np.unique(column[scored]) if value
-        }
+        found = sorted((str(value) for value in np.unique(column[scored]) if value), key=_natural)
+        values = {value: _scores(column == value, heads, resamples, seed) for value in found}
         if values:
             few = tuple(value for value, by_head in values.items() if min(s["faces"] for s in by_head.values()) < FEW)
             result[name] = Attribute(values, _gaps(values), few, int((column[scored] == "").sum()))
     return result
+
+
+def _natural(value: str) -> list[tuple[int, str]]:
+    """A key that sorts "4-19" before "20-39"."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", value)]
 
 
 def _scores(
