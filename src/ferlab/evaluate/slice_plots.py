@@ -21,7 +21,7 @@ def slice_intervals(slices: Mapping[str, Attribute], overall: Mapping[str, float
         overall: a score of slices.GAPS -> that of all faces, a dashed line; a score that is not here has no panel.
     """
     rows = [(name, value) for name, attribute in slices.items() for value in ("", *attribute.values)]
-    figure = Figure(figsize=(2.2 + 3.4 * len(overall), 0.3 * len(rows) + 1.1), layout="constrained")
+    figure = Figure(figsize=(max(7.5, 2.2 + 3.4 * len(overall)), 0.3 * len(rows) + 1.1), layout="constrained")
     panels: list[Axes] = list(np.atleast_1d(figure.subplots(1, len(overall), sharey=True)))
     for axes, (score, whole) in zip(panels, overall.items(), strict=True):
         axes.axvline(whole, color=INK, linestyle="--", linewidth=1.2, zorder=1)
