@@ -14,10 +14,12 @@ from safetensors.torch import load_file, save_file
 
 from ferlab.errors import BundleError, ConfigError, FerlabError, SpecError, suggest
 from ferlab.files import creating_folder, why_unwritable, write_json, write_text
+from ferlab.metrics import AFFECT
 from ferlab.models import Net, build
 from ferlab.spec import Image, ModelSpec
 
 FORMAT = 1  # raise it when spec.json changes so that an older ferlab must not read it
+LABEL_MAP_NOTE = "for other programs: what each position of an output means; ferlab itself reads spec.json"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def softmax(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
 
 
 def save_bundle(bundle: Bundle, path: Path, metrics: Mapping[str, Any], card: str) -> None:
-    """Write spec.json, weights.safetensors, metrics.json and README.md, the model card, to the folder `path`.
+    """Write spec.json, label_map.json, weights.safetensors, metrics.json and README.md, the model card, to `path`.
 
     The folder appears whole or not at all; an older bundle there is replaced.
 
@@ -106,10 +108,22 @@ def save_bundle(bundle: Bundle, path: Path, metrics: Mapping[str, Any], card: st
         with creating_folder(path) as folder:
             save_file(weights, folder / "weights.safetensors", metadata=_seal(bundle.spec, bundle.model))
             write_json(folder / "spec.json", document)
+            write_json(folder / "label_map.json", {"format": 1, "note": LABEL_MAP_NOTE} | label_map(bundle.spec))
             write_json(folder / "metrics.json", dict(metrics))
             write_text(folder / "README.md", card)
     except (OSError, SafetensorError) as error:
         raise BundleError(f"cannot write the bundle {path}: {why_unwritable(error)}; free some space") from error
+
+
+def label_map(spec: ModelSpec) -> dict[str, Any]:
+    """What label_map.json says: position -> label of the expression logits, names of the affect answers; None if none.
+
+    Positions are text, as JSON has it.
+    """
+    return {
+        "expression": {str(i): name for i, name in enumerate(spec.expression)} or None,
+        "affect": list(AFFECT) if spec.affect else None,
+    }
 
 
 def _seal(spec: ModelSpec, model: Mapping[str, Any]) -> dict[str, str]:
@@ -142,6 +156,7 @@ def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
     except (FerlabError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise BundleError(f"{folder / 'spec.json'} does not describe a model: {reason}; export it again") from error
+    _check_label_map(folder / "label_map.json", spec)
     weights = folder / "weights.safetensors"
     try:
         with safe_open(weights, "pt") as opened:
@@ -173,6 +188,24 @@ def _read_document(file: Path) -> dict[str, Any]:
         found = document.get("format") if isinstance(document, dict) else type(document).__name__
         raise BundleError(f"{file} must have format {FORMAT}, got {found}; use the ferlab that wrote it")
     return document
+
+
+def _check_label_map(file: Path, spec: ModelSpec) -> None:
+    """Raise unless label_map.json agrees with the specification, or is absent, as from older versions of ferlab.
+
+    Whoever edits it means to rename labels; other programs would, and ferlab would not.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{file} must be JSON: {error}; copy the bundle again") from error
+    for key, wanted in label_map(spec).items():
+        got = found.get(key) if isinstance(found, dict) else found
+        if got != wanted:
+            said, meant = json.dumps(got), json.dumps(wanted)
+            raise BundleError(f"{file}: {key} must be {meant}, as in spec.json, got {said}; copy the whole bundle")
 
 
 def pick_device(name: str) -> str:

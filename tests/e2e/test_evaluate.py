@@ -36,20 +36,24 @@ def test_the_report_states_what_a_direct_computation_gives(tmp_path, bundle, fer
     probabilities = direct(bundle, faces, mirrored=tta == "flip")
     predicted = [LABELS[i] for i in probabilities.argmax(1)]
     present = sorted(set(names))
-    assert document["scores"]["accuracy"] == pytest.approx(accuracy_score(names, predicted))
-    assert document["scores"]["macro_f1"] == pytest.approx(f1_score(names, predicted, labels=present, average="macro"))
+    assert document["expression"]["scores"]["accuracy"] == pytest.approx(accuracy_score(names, predicted))
+    assert document["expression"]["scores"]["macro_f1"] == pytest.approx(
+        f1_score(names, predicted, labels=present, average="macro")
+    )
     recalls = recall_score(names, predicted, labels=present, average=None, zero_division=0)
-    assert [document["classes"][name]["recall"] for name in present] == pytest.approx(list(recalls))
-    assert document["scores"]["mean_recall"] == pytest.approx(recalls.mean())
+    assert [document["expression"]["classes"][name]["recall"] for name in present] == pytest.approx(list(recalls))
+    assert document["expression"]["scores"]["mean_recall"] == pytest.approx(recalls.mean())
     own = probabilities[range(len(names)), [LABELS.index(name) for name in names]]
-    assert document["scores"]["nll"] == pytest.approx(-np.log(own).mean(), rel=1e-5)
-    assert document["classes"]["contempt"]["support"] == 0
-    assert document["classes"]["contempt"]["recall"] is None
-    assert document["classes"]["contempt"]["predicted"] == predicted.count("contempt")
-    assert np.sum(document["confusion"]) == len(names) == document["dataset"]["images"]
-    low, high = document["intervals"]["accuracy"]
-    assert low <= document["scores"]["accuracy"] <= high
-    assert document["baselines"]["majority"]["accuracy"] == pytest.approx(names.count("happiness") / len(names))
+    assert document["expression"]["scores"]["nll"] == pytest.approx(-np.log(own).mean(), rel=1e-5)
+    assert document["expression"]["classes"]["contempt"]["support"] == 0
+    assert document["expression"]["classes"]["contempt"]["recall"] is None
+    assert document["expression"]["classes"]["contempt"]["predicted"] == predicted.count("contempt")
+    assert np.sum(document["expression"]["confusion"]) == len(names) == document["dataset"]["images"]
+    low, high = document["expression"]["intervals"]["accuracy"]
+    assert low <= document["expression"]["scores"]["accuracy"] <= high
+    assert document["expression"]["baselines"]["majority"]["accuracy"] == pytest.approx(
+        names.count("happiness") / len(names)
+    )
 
 
 def test_the_protocol_is_complete(tmp_path, bundle, fer2013_root):
@@ -67,7 +71,7 @@ def test_the_protocol_is_complete(tmp_path, bundle, fer2013_root):
 
 def test_mistakes_are_real_and_the_most_confident_first(tmp_path, bundle, fer2013_root, validation_faces):
     assert run(tmp_path, fer2013_root, "bootstrap=10") == 0
-    mistakes = report(tmp_path)["mistakes"]
+    mistakes = report(tmp_path)["expression"]["mistakes"]
     faces, names = validation_faces
     probabilities = direct(bundle, faces)
     assert len(mistakes) == min(24, sum(LABELS[g] != n for g, n in zip(probabilities.argmax(1), names, strict=True)))
@@ -121,7 +125,7 @@ def test_the_terminal_says_the_same_without_colours(tmp_path, bundle, fer2013_ro
     document = report(tmp_path)
     assert "\x1b" not in out
     accuracy = next(line for line in out.splitlines() if line.startswith("accuracy"))
-    assert accuracy.split()[1] == f"{100 * document['scores']['accuracy']:.1f}"
+    assert accuracy.split()[1] == f"{100 * document['expression']['scores']['accuracy']:.1f}"
     assert document["protocol"] in out
     assert str(tmp_path / "run" / "evaluation" / "fer2013_validation_plain" / "report.html") in out
     assert [line.split()[0] for line in out.splitlines() if line.split()[0] in LABELS] == list(LABELS)
@@ -155,7 +159,7 @@ def test_a_second_run_replaces_the_first_and_a_seed_gives_one_report(tmp_path, b
     for seed in (1, 2, 2):
         assert run(tmp_path, fer2013_root, "bootstrap=10", f"seed={seed}") == 0
         documents.append({key: value for key, value in report(tmp_path).items() if key != "created"})
-    assert documents[0]["intervals"] != documents[1]["intervals"]
+    assert documents[0]["expression"]["intervals"] != documents[1]["expression"]["intervals"]
     assert documents[1] == documents[2]
     folder = tmp_path / "run" / "evaluation"
     assert [path.name for path in folder.iterdir()] == ["fer2013_validation_plain"]
@@ -198,8 +202,8 @@ def test_three_faces_are_scored_but_not_cross_fitted(tmp_path, bundle, contempt_
     assert main(["evaluate", *arguments]) == 0
     assert "3 faces are too few to fit a temperature" in capsys.readouterr().out
     document = report(tmp_path, "imagefolder_validation_plain")
-    assert document["calibration"]["ece_after"] is None
-    assert document["baseline_note"].startswith("class frequencies of the evaluated split")
+    assert document["expression"]["calibration"]["ece_after"] is None
+    assert document["expression"]["baseline_note"].startswith("class frequencies of the evaluated split")
 
 
 def test_a_damaged_picture_stops_the_score_by_name(tmp_path, bundle, contempt_root, capsys):
@@ -229,10 +233,12 @@ def test_a_wrong_option_is_one_line_and_an_exit_code(tmp_path, bundle, fer2013_r
     assert error.count("\n") == 1
 
 
-def test_a_bundle_without_an_expression_head_is_refused(tmp_path, fer2013_root, capsys):
+def test_a_split_with_no_head_in_common_is_refused(tmp_path, fer2013_root, capsys):
     save_bundle(untrained((), affect=True), tmp_path / "run" / "bundle", {}, "")
     assert run(tmp_path, fer2013_root) == 1
-    assert "only valence and arousal" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "what fer2013 validation is labelled with, expressions, got one that answers valence and arousal" in error
+    assert error.count("\n") == 1
 
 
 def test_what_evaluation_feeds_is_what_prepare_returns(tmp_path, bundle, fer2013_root, monkeypatch):

@@ -123,4 +123,10 @@ def test_valence_and_arousal_stand_beside_or_alone(tmp_path, crops, capsys):
         answer = made.predict(np.ascontiguousarray(image))
         assert float(rows[0]["valence"]) == pytest.approx(answer.valence, abs=1e-5)
         assert predict(tmp_path, crops / NAMES[1]) == 0
-        assert f"{answer.arousal:+.2f}" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert f"{answer.arousal:+.2f}" in out
+        assert ("expression, %" in out) == bool(labels)
+        assert predict(tmp_path, crops / NAMES[1], "format=json") == 0
+        face = json.loads(capsys.readouterr().out)["faces"][0]
+        assert list(face) == ["source", *(["expression"] if labels else []), "valence", "arousal"]
+        assert face["valence"] == pytest.approx(answer.valence, abs=1e-5)

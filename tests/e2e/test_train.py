@@ -77,6 +77,7 @@ def test_a_run_leaves_what_it_promises(capsys: pytest.CaptureFixture[str]) -> No
     out = capsys.readouterr().out
     assert sorted(p.name for p in folder.bundle.iterdir()) == [
         "README.md",
+        "label_map.json",
         "metrics.json",
         "spec.json",
         "weights.safetensors",

@@ -60,9 +60,9 @@ def test_round_trip_is_bit_equal(bundle, folder):
     assert all(torch.equal(value, weights[name]) for name, value in loaded.net.state_dict().items())
 
 
-def test_a_bundle_holds_four_files_and_loads_from_its_run_too(folder):
+def test_a_bundle_holds_five_files_and_loads_from_its_run_too(folder):
     names = {path.name for path in folder.iterdir()}
-    assert names == {"spec.json", "weights.safetensors", "metrics.json", "README.md"}
+    assert names == {"spec.json", "label_map.json", "weights.safetensors", "metrics.json", "README.md"}
     assert (folder / "README.md").read_text() == "a card"
     assert ferlab.load_bundle(folder.parent).path == folder
 
@@ -155,6 +155,44 @@ def test_spec_that_is_no_bundle_is_refused(folder, content):
     (folder / "spec.json").write_bytes(content)
     with pytest.raises(BundleError, match=r"spec\.json must"):
         load_bundle(folder)
+
+
+def test_the_label_map_says_what_each_output_means(folder, tmp_path):
+    document = json.loads((folder / "label_map.json").read_text())
+    assert document["expression"] == {str(i): name for i, name in enumerate(LABELS)}
+    assert document["affect"] is None
+    assert document["format"] == 1
+    assert "spec.json" in document["note"]
+    for labels, expected in (((), None), (("fear", "neutral"), {"0": "fear", "1": "neutral"})):
+        save_bundle(made(ModelSpec(labels, affect=True, size=16)), tmp_path / "other", {}, "")
+        document = json.loads((tmp_path / "other" / "label_map.json").read_text())
+        assert document["expression"] == expected
+        assert document["affect"] == ["valence", "arousal"]
+        assert load_bundle(tmp_path / "other").spec.expression == labels
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"expression": {"0": "sadness", "1": "anger", "2": "neutral"}, "affect": null}', "expression must be"),
+        ('{"expression": {"0": "anger", "1": "happiness"}, "affect": null}', "expression must be"),
+        ('{"affect": null}', "got null"),
+        ('{"expression": EXPRESSION, "affect": ["arousal", "valence"]}', 'affect must be null.*got \\["arousal'),
+        ("[]", "expression must be"),
+        ("{", "must be JSON"),
+    ],
+)
+def test_a_label_map_that_was_edited_is_refused(folder, content, said):
+    expression = json.dumps({str(i): name for i, name in enumerate(LABELS)})
+    (folder / "label_map.json").write_text(content.replace("EXPRESSION", expression))
+    with pytest.raises(BundleError, match=rf"label_map\.json.*{said}.*copy the") as caught:
+        load_bundle(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bundle_from_before_there_were_label_maps_loads(folder, bundle):
+    (folder / "label_map.json").unlink()
+    assert load_bundle(folder).spec == bundle.spec
 
 
 def test_missing_files_are_named(folder, tmp_path):

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from ferlab import config
+from ferlab.commands.score_tables import print_scores
 from ferlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,49 +55,10 @@ def evaluate(invocation: "Invocation") -> None:
     how = Settings(settings.split, settings.tta, settings.bootstrap, settings.seed, settings.batch_size)
     evaluation = score(bundle, source, how, _progress)
     document = write_report(evaluation, folder)
-    _print(document, folder)
+    print_scores(document)
+    print(f"report: {folder / 'report.html'}")
 
 
 def _progress(starts: Sequence[int]) -> Iterable[int]:
     console = Console(stderr=True)
     return track(starts, "scoring", console=console, transient=True, disable=not console.is_terminal)
-
-
-def _print(document: dict[str, Any], folder: Path) -> None:
-    console = Console(highlight=False)
-    say = partial(console.print, markup=False, soft_wrap=True)
-    say(document["protocol"])
-    for caution in document["cautions"]:
-        console.print(f"caution: {caution}", style="yellow", markup=False, soft_wrap=True)
-    console.print(_scores(document))
-    console.print(_classes(document))
-    ece = document["calibration"]
-    after = "–" if ece["ece_after"] is None else f"{100 * ece['ece_after']:.1f} %"
-    say(f"ECE {100 * ece['ece_before']:.1f} % at temperature 1, {after} with a cross-fitted one")
-    if ece["ece_bundle"] is not None:
-        say(f"ECE {100 * ece['ece_bundle']:.1f} % at the bundle's temperature {ece['bundle_temperature']:.3f}")
-    say(f"baselines: {document['baseline_note']}")
-    say(f"report: {folder / 'report.html'}")
-
-
-def _scores(document: dict[str, Any]) -> Table:
-    table = Table("score, %", box=None, pad_edge=False, header_style="bold")
-    for name in ("model", "95 % interval", "majority", "random"):
-        table.add_column(name, justify="right")
-    for key, name in (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("mean_recall", "mean recall")):
-        low, high = document["intervals"][key]
-        baseline = (f"{100 * document['baselines'][b][key]:.1f}" for b in ("majority", "random"))
-        table.add_row(name, f"{100 * document['scores'][key]:.1f}", f"{100 * low:.1f}–{100 * high:.1f}", *baseline)
-    table.add_row("top 2", f"{100 * document['scores']['top2']:.1f}")
-    table.add_row("NLL, nats", f"{document['scores']['nll']:.3f}")
-    return table
-
-
-def _classes(document: dict[str, Any]) -> Table:
-    table = Table("class", box=None, pad_edge=False, header_style="bold")
-    for name in ("faces", "recall", "precision", "F1"):
-        table.add_column(name, justify="right")
-    for name, row in document["classes"].items():
-        values = ("–" if row[key] is None else f"{100 * row[key]:.1f}" for key in ("recall", "precision", "f1"))
-        table.add_row(name, f"{row['support']:,}", *values)
-    return table

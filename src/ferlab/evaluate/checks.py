@@ -1,16 +1,47 @@
 """What has to hold, and what has to be said, before a bundle is scored on a split."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from ferlab.bundle import Bundle
 from ferlab.data.source import Source, Split
-from ferlab.errors import BundleError, DataError, LabelError
+from ferlab.errors import BundleError, LabelError
 from ferlab.faces import FaceCrop
 from ferlab.labels import class_map
 
 # FER+ relabels FER2013's faces and keeps its splits, so a model selected on one was selected on the other's faces.
 SAME_FACES = {"ferplus": "fer2013"}
+
+
+HEADS = {"expression": "expressions", "affect": "valence and arousal"}
+
+
+def common_heads(bundle: Bundle, source: Source, split: Split) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The heads that the bundle has and the split is annotated for, and a sentence for each that only one of both has.
+
+    Raises:
+        BundleError: there is none in common.
+    """
+    annotated = {
+        "expression": bool((split.labels >= 0).any()),
+        "affect": split.affect is not None and not np.isnan(split.affect).all(),
+    }
+    answered = {"expression": bool(bundle.spec.expression), "affect": bundle.spec.affect}
+    common = tuple(head for head in HEADS if annotated[head] and answered[head])
+    if not common:
+        raise BundleError(
+            f"the bundle {bundle.path} must answer what {source.name} {split.name} is labelled with, "
+            f"{_listed(annotated)}, got one that answers {_listed(answered)}; give another bundle or other data"
+        )
+    left_out = [
+        f"{said} were not scored: "
+        + ("the bundle does not answer them" if annotated[head] else f"{source.name} {split.name} has none")
+        for head, said in HEADS.items()
+        if annotated[head] != answered[head]
+    ]
+    return common, tuple(left_out)
 
 
 def label_ids(bundle: Bundle, source: Source, split: Split) -> npt.NDArray[np.int64]:
@@ -19,16 +50,9 @@ def label_ids(bundle: Bundle, source: Source, split: Split) -> npt.NDArray[np.in
     Labels that only the bundle knows are fine: naming one of them is a mistake of the model.
 
     Raises:
-        BundleError: the bundle has no expression head.
         LabelError: faces with a label that the bundle cannot name.
-        DataError: no face has a label.
     """
     names = bundle.spec.expression
-    if not names:
-        raise BundleError(
-            f"the bundle {bundle.path} must answer expressions to be scored on them, got one that answers only valence "
-            "and arousal; give another bundle"
-        )
     index = class_map(source.labels, names)
     counts = split.counts(len(source.labels))
     lacking = [f"{source.labels[i]} ({counts[i]:,} faces)" for i in np.flatnonzero((index < 0) & (counts > 0))]
@@ -37,10 +61,6 @@ def label_ids(bundle: Bundle, source: Source, split: Split) -> npt.NDArray[np.in
         raise LabelError(
             f"the bundle must know every label of {source.name} {split.name}, got none for {', '.join(lacking)}; it "
             f"knows {', '.join(names)}; evaluate without them ({remedy}) or train a model with them"
-        )
-    if not counts.sum():
-        raise DataError(
-            f"{source.name} {split.name} must have labelled faces, got {len(split)} without; check the data"
         )
     return np.where(split.labels >= 0, index[split.labels], -1)
 
@@ -84,3 +104,7 @@ def count_caution(source: Source, split: Split) -> str | None:
 
 def _crop(face: FaceCrop) -> str:
     return f"margin {face.margin:g} and eyes {'aligned' if face.aligned else 'not aligned'}"
+
+
+def _listed(present: Mapping[str, bool]) -> str:
+    return " and ".join(said for head, said in HEADS.items() if present[head]) or "nothing"

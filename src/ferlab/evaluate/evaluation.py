@@ -1,19 +1,17 @@
 """Score a bundle on a split: everything that a report states, before it is written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from ferlab.bundle import Bundle, softmax
+from ferlab.bundle import Bundle
 from ferlab.data.source import Source, Split
-from ferlab.evaluate.baselines import baselines
-from ferlab.evaluate.bootstrap import intervals
-from ferlab.evaluate.calibration import FOLDS, Reliability, cross_fitted, fit_temperature, reliability
-from ferlab.evaluate.checks import count_caution, crop_caution, selection
-from ferlab.evaluate.predictions import Predictions, Watch, predict_split
-from ferlab.metrics import Classification, classification
+from ferlab.evaluate.affect import Affect, score_affect
+from ferlab.evaluate.checks import common_heads, count_caution, crop_caution, label_ids, selection
+from ferlab.evaluate.expression import Expression, Predictions, score_expression
+from ferlab.evaluate.predictions import Watch, predict_rows
+from ferlab.evaluate.slices import Attribute, score_slices
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,12 @@ class Evaluation:
     Attributes:
         bundle, source, split, settings: what was scored, on what, how.
         digest: the source's.
-        predictions: the answers.
-        result: the scores at the bundle's own temperature.
-        intervals: score -> 2.5 % and 97.5 % percentile.
-        baselines: classifier -> score -> value, and `baseline_note`, where they have their frequencies from.
-        curves: a reliability curve for temperature 1, for the cross-fitted one (unless there are too few faces) and, if
-            it is not 1, for the bundle's own.
-        temperature: fitted on all of these faces, to compare with the bundle's; no score here uses it.
+        expression, affect: the score of each head, None where the bundle lacks it or no face is labelled for it; at
+            least one is there.
+        left_out: a sentence for each head that the bundle or the split lacks.
+        slices: attribute -> the scores of its values; empty if the split has none.
         selection: how training knew this split.
-        cautions: what a reader must know before believing the score.
+        cautions: what a reader must know before believing the scores.
     """
 
     bundle: Bundle
@@ -58,33 +53,26 @@ class Evaluation:
     split: Split
     settings: Settings
     digest: str
-    predictions: Predictions
-    result: Classification
-    intervals: Mapping[str, tuple[float, float]]
-    baselines: Mapping[str, Mapping[str, float]]
-    baseline_note: str
-    curves: Mapping[str, Reliability]
-    temperature: float
+    expression: Expression | None
+    affect: Affect | None
+    left_out: tuple[str, ...]
+    slices: Mapping[str, Attribute]
     selection: str
     cautions: tuple[str, ...]
 
     @property
-    def probabilities(self) -> npt.NDArray[np.float64]:
-        """(n, k) at the bundle's own temperature, as `ferlab predict` would state them."""
-        return self.predictions.probabilities()
+    def heads(self) -> dict[str, Expression | Affect]:
+        """The scored heads by name."""
+        return _present(self.expression, self.affect)
 
-    def mistakes(self, limit: int) -> npt.NDArray[np.int64]:
-        """Positions in `predictions` of the wrong answers, the most confident first, at most `limit`."""
-        probabilities = self.probabilities
-        wrong = np.flatnonzero(probabilities.argmax(1) != self.predictions.labels)
-        return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")[:limit]]
-
-
-BEFORE, AFTER, OWN = "temperature 1", "cross-fitted temperature", "the bundle's temperature"
+    @property
+    def faces(self) -> int:
+        """How many faces a score rests on."""
+        return len(np.unique(np.concatenate([head.rows for head in self.heads.values()])))
 
 
 def evaluate(bundle: Bundle, source: Source, settings: Settings, watch: Watch = iter) -> Evaluation:
-    """Score `bundle` on a split of `source`.
+    """Score `bundle` on a split of `source`: each head on the faces that are labelled for it.
 
     Args:
         watch: wraps the sequence of batch starts, for a progress bar.
@@ -92,22 +80,20 @@ def evaluate(bundle: Bundle, source: Source, settings: Settings, watch: Watch = 
     Raises:
         DataError: no such split, or a face that cannot be read.
         LabelError: faces with a label that the bundle cannot name.
-        BundleError: no expression head.
+        BundleError: the split has labels for no head of the bundle, or an answer is not finite.
         ConfigError: no such tta.
     """
     split = source.split(settings.split)
-    predictions = predict_split(bundle, source, split, settings.tta, settings.batch_size, watch)
-    result = classification(predictions.probabilities(), predictions.labels, predictions.names)
-    scores, note = baselines(source, split, settings.seed)
+    common, left_out = common_heads(bundle, source, split)
+    expression, affect = _score_heads(common, bundle, source, split, settings, watch)
+    heads = _present(expression, affect)
     digest = source.digest()
     selected, optimistic = selection(bundle, source, split, digest)
-    curves, too_few = _curves(predictions, settings.seed)
     cautions = [
         selected if optimistic else None,
         crop_caution(bundle, source),
         count_caution(source, split),
-        _unlabelled(split),
-        too_few,
+        *(caution for head in heads.values() for caution in head.cautions),
     ]
     return Evaluation(
         bundle,
@@ -115,30 +101,35 @@ def evaluate(bundle: Bundle, source: Source, settings: Settings, watch: Watch = 
         split,
         settings,
         digest,
-        predictions,
-        result,
-        intervals(result.confusion, settings.bootstrap, settings.seed),
-        scores,
-        note,
-        curves,
-        fit_temperature(predictions.pooled_logits(), predictions.labels),
+        expression,
+        affect,
+        left_out,
+        score_slices(split, heads, settings.bootstrap, settings.seed),
         selected,
         tuple(caution for caution in cautions if caution),
     )
 
 
-def _curves(predictions: Predictions, seed: int) -> tuple[dict[str, Reliability], str | None]:
-    """Reliability before and after, and a caution if the faces are too few for the second."""
-    labels, logits = predictions.labels, predictions.pooled_logits()
-    curves = {BEFORE: reliability(softmax(logits), labels)}
-    if predictions.temperature != 1:
-        curves[OWN] = reliability(predictions.probabilities(), labels)
-    if len(labels) < FOLDS:
-        return curves, f"{len(labels)} faces are too few to fit a temperature on some and apply it to others"
-    curves[AFTER] = reliability(cross_fitted(logits, labels, seed), labels)
-    return curves, None
+def _score_heads(
+    common: Sequence[str], bundle: Bundle, source: Source, split: Split, settings: Settings, watch: Watch
+) -> tuple[Expression | None, Affect | None]:
+    """Run the faces that are labelled for a common head, once, and score each head on its own."""
+    spec, how = bundle.spec, (source, split, settings.bootstrap, settings.seed)
+    labels = label_ids(bundle, source, split) if "expression" in common else np.full(len(split), -1)
+    target = split.affect if split.affect is not None and "affect" in common else np.full((len(split), 2), np.nan)
+    rows = np.flatnonzero((labels >= 0) | ~np.isnan(target).all(1))
+    answers = predict_rows(bundle, split, rows, settings.tta, settings.batch_size, watch)
+    labels, target = labels[rows], target[rows]
+    labelled, rated = labels >= 0, ~np.isnan(target).all(1)
+    expression, affect = None, None
+    if labelled.any():
+        logits = answers["expression"][labelled]
+        predictions = Predictions(spec.expression, logits, labels[labelled], rows[labelled], spec.temperature)
+        expression = score_expression(predictions, *how)
+    if rated.any():
+        affect = score_affect(answers["affect"][rated], target[rated], rows[rated], *how)
+    return expression, affect
 
 
-def _unlabelled(split: Split) -> str | None:
-    missing = int((split.labels < 0).sum())
-    return f"{missing:,} of {len(split):,} faces have no expression label and were left out" if missing else None
+def _present(expression: Expression | None, affect: Affect | None) -> dict[str, Expression | Affect]:
+    return {name: head for name, head in (("expression", expression), ("affect", affect)) if head is not None}

@@ -6,9 +6,17 @@ from typing import Any
 
 import cv2
 import jinja2
+import numpy as np
+from matplotlib.figure import Figure
 
-from ferlab.evaluate import plots
+from ferlab.data.source import Split
+from ferlab.evaluate import affect_plots, plots
+from ferlab.evaluate.affect import Affect
 from ferlab.evaluate.evaluation import Evaluation
+from ferlab.evaluate.expression import Expression
+from ferlab.evaluate.sections import MISTAKES
+from ferlab.evaluate.slice_plots import slice_intervals
+from ferlab.metrics import AFFECT
 from ferlab.spec import Image
 
 THUMBNAIL_PX = 96  # the longer side of a face that is larger; smaller ones stay as they are
@@ -21,37 +29,68 @@ def render(evaluation: Evaluation, document: Mapping[str, Any]) -> str:
         evaluation: for the figures and faces.
         document: what report.json holds, for the numbers.
     """
-    loader = jinja2.PackageLoader("ferlab.evaluate", "")
+    loader = jinja2.PackageLoader("ferlab.evaluate")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"percent": percent, "plain": plain}
+    environment.filters |= {"percent": percent, "decimal": decimal, "signed": signed, "plain": plain}
     page = environment.get_template("report.html.j2")
-    return page.render(report=document, figures=figures(evaluation), faces=faces(evaluation, len(document["mistakes"])))
+    shown = faces(evaluation.expression, evaluation.split) if evaluation.expression else []
+    return page.render(report=document, figures=figures(evaluation), faces=shown)
 
 
 def figures(evaluation: Evaluation) -> dict[str, str]:
     """The page's figures as `data:` addresses, by name."""
-    result, probabilities = evaluation.result, evaluation.probabilities
-    drawn = {
-        "counts": plots.confusion_matrix(result.confusion, result.names),
-        "shares": plots.confusion_matrix(result.confusion, result.names, normalised=True),
-        "recall": plots.recall_bars(result),
-        "reliability": plots.reliability_diagram(evaluation.curves),
-        "confidence": plots.confidence_histogram(
-            probabilities.max(1), probabilities.argmax(1) == evaluation.predictions.labels
-        ),
-    }
+    drawn: dict[str, Figure] = {}
+    overall: dict[str, float] = {}
+    if expression := evaluation.expression:
+        drawn |= _expression_figures(expression)
+        overall |= {"accuracy": expression.result.scores["accuracy"]}
+    if affect := evaluation.affect:
+        drawn |= _affect_figures(affect)
+        overall |= {f"{name}_ccc": affect.scores[name]["ccc"] for name in AFFECT if name in affect.scores}
+    if evaluation.slices:
+        drawn["slices"] = slice_intervals(evaluation.slices, overall)
     return {name: plots.data_uri(figure) for name, figure in drawn.items()}
 
 
-def faces(evaluation: Evaluation, limit: int) -> list[str]:
+def _expression_figures(expression: Expression) -> dict[str, Figure]:
+    result, probabilities = expression.result, expression.probabilities
+    right = probabilities.argmax(1) == expression.predictions.labels
+    return {
+        "counts": plots.confusion_matrix(result.confusion, result.names),
+        "shares": plots.confusion_matrix(result.confusion, result.names, normalised=True),
+        "recall": plots.recall_bars(result),
+        "reliability": plots.reliability_diagram(expression.curves),
+        "confidence": plots.confidence_histogram(probabilities.max(1), right),
+    }
+
+
+def _affect_figures(affect: Affect) -> dict[str, Figure]:
+    drawn = {"agreement": affect_plots.agreement(affect)}
+    if not np.isnan(affect.target).any(1).all():
+        drawn["circumplex"] = affect_plots.circumplex(affect)
+    if affect.classes:
+        drawn["class_means"] = affect_plots.class_means(affect.classes)
+    return drawn
+
+
+def faces(expression: Expression, split: Split) -> list[str]:
     """The faces of the most confident mistakes as the dataset has them, as `data:` addresses."""
-    rows = evaluation.predictions.rows[evaluation.mistakes(limit)]
-    return [_png(evaluation.split.read(int(row))) for row in rows]
+    return [_png(split.read(int(row))) for row in expression.rows[expression.mistakes(MISTAKES)]]
 
 
 def percent(value: float | None) -> str:
     """71.3, or a dash where there is no value."""
     return "–" if value is None else f"{100 * value:.1f}"
+
+
+def decimal(value: float, digits: int = 3) -> str:
+    """0.713."""
+    return f"{value:.{digits}f}"
+
+
+def signed(value: float) -> str:
+    """+0.71 or −0.71, with a minus as wide as the plus."""
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def plain(value: Any) -> str:

@@ -18,6 +18,7 @@ from ferlab.metrics import Classification
 
 P = ParamSpec("P")
 INK, GREY, LINE, RIGHT, WRONG = "#1c2733", "#667380", "#dfe4e8", "#2a6f97", "#d1603d"
+FAINT = "#9aa5af"  # of a zero, and of a class without a face
 STYLE: Any = {  # Any, for matplotlib types the keys as one literal of all their names
     "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
     "axes.titlepad": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#aab4bd",
@@ -55,6 +56,8 @@ def confusion_matrix(counts: npt.NDArray[Any], names: Sequence[str], normalised:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(k), names, rotation=40, ha="right", rotation_mode="anchor", color=INK)
     axes.set_yticks(range(k), names, color=INK)
+    for label, faces in zip(axes.get_yticklabels(), support, strict=True):
+        label.set_color(INK if faces else FAINT)
     axes.set(xlabel="predicted", ylabel="true", title="Share of the true class, %" if normalised else "Faces")
     axes.grid(False)
     axes.spines[:].set_visible(False)
@@ -62,7 +65,7 @@ def confusion_matrix(counts: npt.NDArray[Any], names: Sequence[str], normalised:
         text = f"{100 * shares[i, j]:.1f}" if normalised else f"{counts[i, j]:d}"
         if normalised and not support[i]:
             text = "–"
-        dark = "white" if shares[i, j] > 0.55 else (INK if counts[i, j] else "#9aa5af")
+        dark = "white" if shares[i, j] > 0.55 else (INK if counts[i, j] else FAINT)
         axes.text(j, i, text, ha="center", va="center", color=dark, weight="bold" if i == j else "normal")
     return figure
 

@@ -57,3 +57,8 @@ def views(name: str) -> Callable[[Image], Image]:
     if name not in VIEWS:
         raise ConfigError(f"unknown tta '{name}'; {suggest(name, VIEWS)}")
     return VIEWS[name]
+
+
+def view_count(name: str) -> int:
+    """How many views of a face the function of VIEWS called `name` makes."""
+    return len(views(name)(np.zeros((1, 1, 12, 12), np.uint8)))

@@ -23,9 +23,19 @@ def model_card(
         for key, value in metrics.items()
         if key.startswith("validation/")
     )
+    answers, weaknesses = [], []
+    if spec.expression:
+        answers.append(f"Labels in order: {', '.join(spec.expression)}.")
+        weaknesses.append(
+            "- Rare classes are recognised far worse than frequent ones: see the table of `ferlab evaluate`."
+        )
+    if spec.affect:
+        answers.append("Valence and arousal, each from -1 to 1.")
+        weaknesses.append("- Extreme valence and arousal are answered too mildly: see the plots of `ferlab evaluate`.")
+    limits = "\n".join(weaknesses)
     return f"""# {name}
 
-{model["name"]}, {spec.size}×{spec.size} {spec.colour}. Labels in order: {", ".join(spec.expression)}.
+{model["name"]}, {spec.size}×{spec.size} {spec.colour}. {" ".join(answers)}
 
 ## Data
 {provenance["protocol"]}. Faces: {counts}; digest {provenance["data_digest"]}.
@@ -46,7 +56,7 @@ Research and demonstration on cropped faces (margin {spec.face.margin}, aligned:
 - Expressions are not feelings: the model answers how people labelled a picture, not what somebody feels.
 - Not for decisions about people: hiring, policing, medicine, education, insurance.
 - The faces were gathered from web searches; the balance of age, gender, skin and culture is unknown and uneven.
-- Rare classes are recognised far worse than frequent ones: see the per-class table of `ferlab evaluate`.
+{limits}
 
 ## Repeat
 `{provenance["command"]}` at commit {provenance["commit"]}.

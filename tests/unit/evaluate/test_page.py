@@ -25,6 +25,10 @@ def test_a_large_face_is_shrunk_and_keeps_its_shape():
 def test_values_as_text():
     assert page.percent(0.7125) == "71.2"
     assert page.percent(None) == "–"
+    assert page.decimal(-0.01234) == "-0.012"
+    assert page.decimal(0.456, 1) == "0.5"
+    assert page.signed(0.128) == "+0.13"
+    assert page.signed(-0.128) == "−0.13"
     assert page.plain({"widths": [4, 8], "name": {"x": None}}) == "widths: [4, 8], name: x: not known"
     assert page.plain({}) == "none"
 

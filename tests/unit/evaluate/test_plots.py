@@ -6,6 +6,7 @@ import pytest
 
 from ferlab.evaluate import plots
 from ferlab.evaluate.calibration import reliability
+from ferlab.labels import RAFDB_COMPOUND
 from ferlab.metrics import classification
 
 COUNTS = np.array([[8, 2, 0], [1, 3, 0], [0, 0, 0]])
@@ -22,6 +23,22 @@ def test_confusion_matrix_shows_counts_or_shares_of_each_row():
     assert [t.get_text() for t in axes.get_yticklabels()] == list(NAMES)
     shares = plots.confusion_matrix(COUNTS, NAMES, normalised=True).axes[0]
     assert texts(shares) == ["80.0", "20.0", "0.0", "25.0", "75.0", "0.0", "–", "–", "–"]
+
+
+def test_a_class_without_faces_is_faint():
+    labels = plots.confusion_matrix(COUNTS, NAMES).axes[0].get_yticklabels()
+    assert [label.get_color() for label in labels] == [plots.INK, plots.INK, plots.FAINT]
+
+
+def test_long_names_stay_inside_the_picture():
+    k = len(RAFDB_COMPOUND)
+    figure = plots.confusion_matrix(np.eye(k, dtype=int), RAFDB_COMPOUND)
+    figure.draw_without_rendering()
+    width, height = figure.bbox.size
+    boxes = [
+        label.get_window_extent() for label in (*figure.axes[0].get_xticklabels(), *figure.axes[0].get_yticklabels())
+    ]
+    assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height for box in boxes)
 
 
 def test_recall_bars_leave_out_a_class_without_faces():

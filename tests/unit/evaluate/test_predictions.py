@@ -5,10 +5,11 @@ import pytest
 
 from ferlab.bundle import Bundle, softmax
 from ferlab.data.source import ArrayImages, Source, Split
-from ferlab.errors import BundleError, DataError, LabelError
+from ferlab.errors import BundleError, LabelError
 from ferlab.evaluate.checks import crop_caution, label_ids, selection
 from ferlab.evaluate.evaluation import Settings, evaluate
-from ferlab.evaluate.predictions import predict_split
+from ferlab.evaluate.expression import Predictions
+from ferlab.evaluate.predictions import predict_rows
 from ferlab.faces import FaceCrop
 from ferlab.models import build
 from ferlab.spec import ModelSpec
@@ -51,35 +52,39 @@ def test_ferplus_with_contempt_names_the_option():
 
 
 def test_faces_without_any_label_cannot_be_scored():
-    with pytest.raises(DataError, match="must have labelled faces, got 2 without"):
-        ids_of(made(), source([-1, -1]))
+    with pytest.raises(BundleError, match="labelled with, nothing, got one that answers expressions; give another"):
+        evaluate(made(), source([-1, -1]), Settings())
 
 
 def test_unlabelled_faces_are_left_out_and_counted():
     data = source([0, -1, 1, 2, 0, 1])
     result = evaluate(made(), data, Settings(bootstrap=10, batch_size=2))
-    assert result.predictions.rows.tolist() == [0, 2, 3, 4, 5]
-    assert result.result.support.sum() == 5
+    assert result.expression.rows.tolist() == [0, 2, 3, 4, 5]
+    assert result.expression.result.support.sum() == result.faces == 5
     assert "1 of 6 faces have no expression label and were left out" in result.cautions
+    assert result.affect is None
+    assert result.left_out == ()
 
 
 def test_probabilities_are_averaged_over_views_at_the_bundles_temperature():
     bundle, data = made(temperature=2.0), source([0, 1, 2])
     split = data.split("validation")
-    answers = predict_split(bundle, data, split, "flip", 2)
-    prepared = np.stack([bundle.spec.prepare(split.read(i)) for i in range(3)])
+    logits = predict_rows(bundle, split, np.array([2, 0]), "flip", 1)["expression"]
+    answers = Predictions(bundle.spec.expression, logits, np.array([0, 1]), np.array([2, 0]), 2.0)
+    prepared = np.stack([bundle.spec.prepare(split.read(i)) for i in (2, 0)])
     views = [bundle.logits(view)["expression"] for view in (prepared, prepared[..., ::-1])]
-    assert answers.logits.shape == (3, 2, 3)
+    assert logits.shape == (2, 2, 3)
     np.testing.assert_allclose(answers.probabilities(), np.mean([softmax(v / 2) for v in views], 0), rtol=1e-5)
     np.testing.assert_allclose(softmax(answers.pooled_logits()), np.mean([softmax(v) for v in views], 0), rtol=1e-5)
 
 
-def test_a_network_that_answers_nan_is_refused_with_the_face(monkeypatch):
-    bundle, data = made(), source([0, 1, 2])
-    logits = np.array([[0, 1, 2], [0, np.nan, 2], [0, 1, 2]], np.float32)
-    monkeypatch.setattr(Bundle, "logits", lambda self, images: {"expression": logits})
-    with pytest.raises(BundleError, match=r"NaN or infinity for faces\.csv:3"):
-        predict_split(bundle, data, data.split("validation"), "plain", 8)
+@pytest.mark.parametrize("head", ["expression", "affect"])
+def test_a_network_that_answers_nan_is_refused_with_the_face(monkeypatch, head):
+    bundle, data = made(), source([0, 1, 2, 0])
+    answers = np.array([[0, 1], [0, np.nan], [0, 1]], np.float32)
+    monkeypatch.setattr(Bundle, "logits", lambda self, images: {head: answers})
+    with pytest.raises(BundleError, match=rf"NaN or infinity as {head} of faces\.csv:4"):
+        predict_rows(bundle, data.split("validation"), np.array([0, 2, 3]), "plain", 8)
 
 
 @pytest.mark.parametrize(
