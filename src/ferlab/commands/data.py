@@ -82,6 +82,7 @@ def show(invocation: "Invocation") -> None:
 
 def write(invocation: "Invocation") -> None:
     """Write drawn faces to disk in a dataset's official layout."""
+    from ferlab.data.layouts import LAYOUTS
     from ferlab.data.layouts import write as write_layout
 
     options = config.typed(config.compose(invocation.command.config, invocation.overrides), WriteConfig)
@@ -89,9 +90,12 @@ def write(invocation: "Invocation") -> None:
     write_layout(
         options.layout, out, options.train, options.validation, options.test, size=options.size, seed=options.seed
     )
-    numbers = f"{options.train:,} train, {options.validation:,} validation and {options.test:,} test faces"
+    absent = LAYOUTS[options.layout].absent
     console = Console()
-    console.print(f"{numbers}, in the layout {options.layout}")
+    numbers = ", ".join(f"{getattr(options, name):,} {name}" for name in SPLITS if name not in absent)
+    console.print(f"{numbers} faces, in the layout {options.layout}")
+    for split, why in absent.items():
+        console.print(f"no {split} faces: {why}")
     _print_path(console, out)
 
 

@@ -99,14 +99,20 @@ def draw_split(name: SplitName, n: int, size: int, seed: int, labels: tuple[str,
     pixels = np.empty((n, size, size, 3), np.uint8)
     ids = np.empty(n, np.int64)
     affect = np.empty((n, 2), np.float32)
-    bounds = np.cumsum([SHARES[label] for label in labels])
     for i in range(n):
         rng = face_rng(name, i, seed)
-        ids[i] = np.searchsorted(bounds, rng.random() * bounds[-1], side="right")
-        expression = sample_expression(labels[ids[i]], rng)
-        pixels[i] = draw(expression, sample_looks(rng), size, rng)
+        label, expression, looks = sample_face(rng, labels)
+        ids[i] = labels.index(label)
+        pixels[i] = draw(expression, looks, size, rng)
         affect[i] = expression.valence, expression.arousal
     return Split(name, DrawnImages(pixels, f"synthetic seed {seed} {name}"), ids, affect=affect)
+
+
+def sample_face(rng: np.random.Generator, labels: tuple[str, ...] = FERPLUS) -> tuple[str, Expression, Looks]:
+    """The class of a face, what its features do, and what it looks like."""
+    bounds = np.cumsum([SHARES[label] for label in labels])
+    label = labels[int(np.searchsorted(bounds, rng.random() * bounds[-1], side="right"))]
+    return label, sample_expression(label, rng), sample_looks(rng)
 
 
 def face_rng(split: SplitName, i: int, seed: int) -> np.random.Generator:
