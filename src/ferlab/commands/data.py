@@ -69,7 +69,7 @@ def verify(invocation: "Invocation") -> int:
 
 
 def show(invocation: "Invocation") -> None:
-    """Draw a dataset's classes, samples and mean faces."""
+    """Draw a dataset's classes, samples, mean faces, and valence and arousal where it has them."""
     from ferlab.data.show import show as draw
 
     options = config.typed(config.compose(invocation.command.config, invocation.overrides), DataConfig)
@@ -134,7 +134,9 @@ def _print_source(console: Console, source: Source) -> None:
 def _mapping(source: Source) -> Iterator[str]:
     """Each name or id on disk with the class id and the canonical name that it means."""
     for found, name in source.mapping.items():
-        yield f"{found} → {source.labels.index(name)} {name}" if name in source.labels else f"{found} → left out"
+        yield (
+            f"{found} → {source.labels.index(name)} {name}" if name in source.labels else f"{found} → {name}, left out"
+        )
 
 
 def _counts_table(findings: Findings) -> Table:
