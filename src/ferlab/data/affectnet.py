@@ -86,7 +86,9 @@ def affectnet(
     for part, path in parts.items():
         faces[part], left = _keep(RELEASES[name].read(folder, path), path, classes, missing)
         dropped |= {f"official {part} part, {reason}": n for reason, n in left.items() if n}
-    absent: dict[SplitName, str] = {part: f"{folder.absolute()} has none" for part in OFFICIAL[8] if part not in parts}
+    absent: dict[SplitName, str] = {
+        part: f"{folder.absolute()} has no official {part} part" for part in OFFICIAL[classes] if part not in parts
+    }
     official = _official(name, parts, classes)
     mapping = {found: label for each in faces.values() for found, label in each.mapping.items()}
     if holdout:

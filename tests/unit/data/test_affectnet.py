@@ -93,7 +93,7 @@ def test_annotations_are_text_or_numbers(root, expression, valence):
 def test_a_part_that_is_not_there_is_absent_with_its_place(tmp_path):
     source = affectnet(str(write_npy(tmp_path, ROWS[:2])))
     assert list(source.splits) == ["train"]
-    assert source.absent["validation"] == f"{tmp_path} has none"
+    assert source.absent["validation"] == f"{tmp_path} has no official validation part"
 
 
 def test_nothing_holds_an_object_for_each_picture(root):
@@ -166,7 +166,7 @@ def test_a_holdout_is_cut_off_train_and_the_official_part_becomes_the_test(tmp_p
 
 def test_a_holdout_needs_a_train_part_and_copes_without_an_official_validation_part(tmp_path):
     root = write_npy(tmp_path / "a", [("0", 3, 0, 0)], "validation")
-    with pytest.raises(DataError, match=r"holdout cuts a part off train, but .* has none"):
+    with pytest.raises(DataError, match=r"holdout cuts a part off train, but .* has no official train part"):
         affectnet(str(root), holdout=0.1)
     source = affectnet(str(write_npy(tmp_path / "b", [("0", 1, 0, 0), ("1", 1, 0, 0)])), holdout=0.5)
     assert {name: len(split) for name, split in source.splits.items()} == {"train": 1, "validation": 1}
