@@ -69,7 +69,7 @@ def verify(invocation: "Invocation") -> int:
 
 
 def show(invocation: "Invocation") -> None:
-    """Draw a dataset's classes, samples and mean faces."""
+    """Draw a dataset's classes, samples, mean faces, and valence and arousal where it has them."""
     from ferlab.data.show import show as draw
 
     options = config.typed(config.compose(invocation.command.config, invocation.overrides), DataConfig)
@@ -82,6 +82,7 @@ def show(invocation: "Invocation") -> None:
 
 def write(invocation: "Invocation") -> None:
     """Write drawn faces to disk in a dataset's official layout."""
+    from ferlab.data.layouts import LAYOUTS
     from ferlab.data.layouts import write as write_layout
 
     options = config.typed(config.compose(invocation.command.config, invocation.overrides), WriteConfig)
@@ -89,9 +90,12 @@ def write(invocation: "Invocation") -> None:
     write_layout(
         options.layout, out, options.train, options.validation, options.test, size=options.size, seed=options.seed
     )
-    numbers = f"{options.train:,} train, {options.validation:,} validation and {options.test:,} test faces"
+    absent = LAYOUTS[options.layout].absent
     console = Console()
-    console.print(f"{numbers}, in the layout {options.layout}")
+    numbers = ", ".join(f"{getattr(options, name):,} {name}" for name in SPLITS if name not in absent)
+    console.print(f"{numbers} faces, in the layout {options.layout}")
+    for split, why in absent.items():
+        console.print(f"no {split} faces: {why}")
     _print_path(console, out)
 
 
@@ -130,7 +134,9 @@ def _print_source(console: Console, source: Source) -> None:
 def _mapping(source: Source) -> Iterator[str]:
     """Each name or id on disk with the class id and the canonical name that it means."""
     for found, name in source.mapping.items():
-        yield f"{found} → {source.labels.index(name)} {name}" if name in source.labels else f"{found} → left out"
+        yield (
+            f"{found} → {source.labels.index(name)} {name}" if name in source.labels else f"{found} → {name}, left out"
+        )
 
 
 def _counts_table(findings: Findings) -> Table:

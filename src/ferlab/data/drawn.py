@@ -21,7 +21,7 @@ _ANGLES = np.linspace(0, 2 * np.pi, 28, endpoint=False)
 CIRCLE: Points = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1)
 ALONG: Points = np.linspace(-1, 1, 11)  # from one corner of an eye or of the mouth to the other
 ARCH: Points = 1 - ALONG**2
-EYES: Points = np.array([(-0.33, -0.12), (0.33, -0.12)])
+EYES, EYE_HALF, EYE_LEVEL = (-0.33, 0.33), 0.17, -0.12  # x of the middles, half the width, y of the corners
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,28 +122,41 @@ def draw(expression: Expression, looks: Looks, size: int, rng: np.random.Generat
     for x, y, radius, lightness in looks.clutter:
         pen.fill(CIRCLE * radius + (x, y), shade(looks.background, lightness), flat=True)
     _head(pen, looks)
-    for middle in EYES[:, 0]:
+    for middle in EYES:
         _eye(pen, middle, expression, looks)
         _brow(pen, middle, expression, looks)
     _nose(pen, expression, looks)
     _mouth(pen, expression, looks)
     if looks.glasses:
         for middle in EYES:
-            pen.line(CIRCLE * (0.24, 0.2) + middle, (40, 40, 45), 0.03, closed=True)
+            pen.line(CIRCLE * (0.24, 0.2) + (middle, -0.12), (40, 40, 45), 0.03, closed=True)
         pen.line(np.array([(-0.1, -0.14), (0.1, -0.14)]), (40, 40, 45), 0.03)
     return _photograph(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA), looks, size, rng)
 
 
 def landmarks(expression: Expression, looks: Looks, size: int) -> Points:
-    """Where `draw` puts the eyes, the tip of the nose and the corners of the mouth, left before right in the picture.
+    """The 68 points of iBUG (Sagonas et al. 2013) on the face that `draw` draws, (68, 2) x and y in pixels.
 
-    Returns:
-        (5, 2) x and y in pixels.
+    Eyes, tip of the nose and corners of the mouth are those that are drawn; the rest is roughly so.
     """
-    lips = _lips(expression)
-    pen = Pen(np.empty((size * SUPERSAMPLING, size * SUPERSAMPLING, 3), np.uint8), looks)
-    drawn = pen.place(np.concatenate([EYES, [(0.0, _tip(expression) + 0.05)], lips[:1], lips[-1:]])) / (1 << SHIFT)
-    return (drawn + 0.5) / SUPERSAMPLING - 0.5
+    fifth, third = np.linspace(-1, 1, 5), np.array([-1, -1 / 3, 1 / 3, 1])
+    angles = np.linspace(np.pi, 0, 17)  # from ear to ear over the chin
+    jaw = np.stack([looks.head_width * np.cos(angles), np.sin(angles)], 1) * (1, 0.98)
+    brows = [np.stack([middle + 0.22 * fifth, np.full(5, -0.42 - 0.13 * expression.brow_height)], 1) for middle in EYES]
+    bridge = np.stack([np.zeros(4), np.linspace(EYE_LEVEL, _tip(expression) + 0.05, 4)], 1)
+    nostrils = np.stack([0.13 * fifth, 0.24 + 0.05 * (1 - fifth**2)], 1)
+    eyes = []
+    for middle in EYES:
+        above, below = _lids(expression, third)
+        x = middle + EYE_HALF * third
+        eyes += [np.stack([x, above], 1), np.stack([x, below], 1)[2:0:-1]]
+    around = np.linspace(np.pi, 3 * np.pi, 12, endpoint=False)  # from the left corner over the upper lip
+    corners = _lips(expression)[[0, -1]]
+    x = corners[1, 0] * np.cos(around)
+    lips = np.stack([x, np.interp(x, *corners.T) + 0.1 * np.sin(around)], 1)
+    inner = lips[[0, 2, 3, 4, 6, 8, 9, 10]] * (0.8, 1)
+    points = np.concatenate([jaw, *brows, bridge, nostrils, *eyes, lips, inner])
+    return Pen(np.empty((size * SUPERSAMPLING, 0, 3), np.uint8), looks).pixels(points)
 
 
 class Pen:
@@ -162,14 +175,18 @@ class Pen:
 
     def fill(self, points: Points, colour: Colour, flat: bool = False) -> None:
         """Fill the polygon `points`, (m, 2); `flat` for the outline of the head, which turning leaves alone."""
-        cv2.fillPoly(self.canvas, [self.place(points, flat)], colour, cv2.LINE_AA, SHIFT)
+        cv2.fillPoly(self.canvas, [self._place(points, flat)], colour, cv2.LINE_AA, SHIFT)
 
     def line(self, points: Points, colour: Colour, width: float, closed: bool = False) -> None:
         """Draw the line through `points`, (m, 2), `width` head units wide."""
         pixels = max(1, round(width * self.unit))
-        cv2.polylines(self.canvas, [self.place(points)], closed, colour, pixels, cv2.LINE_AA, SHIFT)
+        cv2.polylines(self.canvas, [self._place(points, False)], closed, colour, pixels, cv2.LINE_AA, SHIFT)
 
-    def place(self, points: Points, flat: bool = False) -> npt.NDArray[np.int32]:
+    def pixels(self, points: Points) -> Points:
+        """Where `points` lie in the finished picture, (m, 2) x and y in pixels; a pixel's middle is a whole number."""
+        return (self._place(points, False) / (1 << SHIFT) + 0.5) / SUPERSAMPLING - 0.5
+
+    def _place(self, points: Points, flat: bool) -> npt.NDArray[np.int32]:
         """Turn the head, unless `flat`, then roll, scale and shift it: cv2's fixed-point pixels, (m, 2)."""
         if flat:
             placed = points @ self.flat
@@ -207,19 +224,25 @@ def _head(pen: Pen, looks: Looks) -> None:
 
 
 def _eye(pen: Pen, middle: float, expression: Expression, looks: Looks) -> None:
-    half, level = 0.17, EYES[0, 1]
-    above = level - (0.015 + 0.15 * expression.eyes) * ARCH
-    below = level + 0.075 * (1 - 0.85 * expression.lids) * ARCH
-    x = middle + half * ALONG
+    above, below = _lids(expression, ALONG)
+    x = middle + EYE_HALF * ALONG
     upper, lower = np.stack([x, above], 1), np.stack([x, below], 1)
     pen.fill(np.concatenate([upper, lower[::-1]]), (235, 232, 228))
     for radius, colour in ((0.09, looks.iris), (0.04, (15.0, 12.0, 12.0))):  # cut by the lids, as eyes are
-        disc = CIRCLE * radius + (middle + 0.06 * looks.gaze[0], level - 0.03 + 0.03 * looks.gaze[1])
+        disc = CIRCLE * radius + (middle + 0.06 * looks.gaze[0], EYE_LEVEL - 0.03 + 0.03 * looks.gaze[1])
         disc[:, 1] = np.clip(disc[:, 1], np.interp(disc[:, 0], x, above), np.interp(disc[:, 0], x, below))
         pen.fill(disc, colour)
     pen.line(upper, shade(looks.skin, 0.3), 0.035)
     lower[:, 1] += 0.01
     pen.line(lower, shade(looks.skin, 0.75 - 0.2 * expression.lids), 0.02)
+
+
+def _lids(expression: Expression, along: Points) -> tuple[Points, Points]:
+    """The height of the upper and the lower lid at `along`, -1 to 1 from one corner to the other."""
+    arch = 1 - along**2
+    above = EYE_LEVEL - (0.015 + 0.15 * expression.eyes) * arch
+    below = EYE_LEVEL + 0.075 * (1 - 0.85 * expression.lids) * arch
+    return above, below
 
 
 def _brow(pen: Pen, middle: float, expression: Expression, looks: Looks) -> None:

@@ -1,13 +1,14 @@
 """Drawn faces on disk, in the layouts in which people have the real datasets: for demonstrations and tests."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ferlab.data import layouts_affectnet
 from ferlab.data.fer2013 import SIDE, USAGES
 from ferlab.data.ferplus import COLUMNS
 from ferlab.data.layouts_rafdb import write_rafdb, write_rafdb_kaggle, write_rafdb_original
@@ -15,7 +16,7 @@ from ferlab.data.source import SPLITS, Split, SplitName, write_image
 from ferlab.data.synthetic import draw_split
 from ferlab.errors import ConfigError, DataError, suggest
 from ferlab.files import creating_folder
-from ferlab.labels import FER2013, FERPLUS, RAFDB, RAFDB_COMPOUND
+from ferlab.labels import AFFECTNET, FER2013, FERPLUS, RAFDB, RAFDB_COMPOUND
 from ferlab.spec import Image
 
 Splits = Mapping[SplitName, Split]
@@ -44,11 +45,13 @@ class Layout:
         labels: the classes that it knows; no others are drawn.
         write: writes the splits, whose class ids index `labels`, to a folder; the number is the seed.
         size: height and width of its pictures in pixels, or None for any.
+        absent: for each split that it has no place for, why; no faces are drawn for it.
     """
 
     labels: tuple[str, ...]
     write: Callable[[Path, Splits, int], None]
     size: int | None = None
+    absent: Mapping[SplitName, str] = field(default_factory=dict)
 
 
 def write(
@@ -59,7 +62,7 @@ def write(
     Args:
         layout: one of LAYOUTS.
         out: a folder that does not exist yet, or is empty.
-        train, validation, test: number of faces; 0 leaves the split out.
+        train, validation, test: number of faces; 0 leaves the split out, as does a layout that has no such split.
         size: height and width, in pixels.
         seed: of the faces, and of what raters would say of them.
 
@@ -72,12 +75,13 @@ def write(
     chosen = LAYOUTS[layout]
     if chosen.size not in (None, size):
         raise ConfigError(f"layout {layout} holds pictures of {chosen.size} pixels, got size {size}; leave size out")
-    if min(train, validation, test) < 0 or train + validation + test == 0:
+    numbers = dict(zip(SPLITS, (train, validation, test), strict=True))
+    drawn = {name: n for name, n in numbers.items() if n and name not in chosen.absent}
+    if min(numbers.values()) < 0 or not drawn:
         raise ConfigError(f"layout {layout} needs 0 or more faces a split and one at least; give train=…")
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise DataError(f"{out} must be a new or an empty folder, got one that holds files; choose another")
-    numbers = dict(zip(SPLITS, (train, validation, test), strict=True))
-    splits = {name: draw_split(name, n, size, seed, chosen.labels) for name, n in numbers.items() if n}
+    splits = {name: draw_split(name, n, size, seed, chosen.labels) for name, n in drawn.items()}
     try:
         with creating_folder(out) as folder:
             chosen.write(folder, splits, seed)
@@ -172,4 +176,7 @@ LAYOUTS: dict[str, Layout] = {
     "rafdb_compound": Layout(RAFDB_COMPOUND, write_rafdb),
     "rafdb_original": Layout(RAFDB, write_rafdb_original),
     "rafdb_kaggle": Layout(RAFDB, write_rafdb_kaggle),
+    "affectnet": Layout(AFFECTNET, layouts_affectnet.write_npy, absent=layouts_affectnet.ABSENT),
+    "affectnet_csv": Layout(AFFECTNET, layouts_affectnet.write_csv, absent=layouts_affectnet.ABSENT),
+    "affectnet_annotations": Layout(AFFECTNET, layouts_affectnet.write_annotations, absent=layouts_affectnet.ABSENT),
 }

@@ -41,10 +41,15 @@ def write_rafdb_original(out: Path, splits: Splits, seed: int) -> None:
         box = f"{left:.3f} {top:.3f} {left + side:.3f} {top + side:.3f}\n"
         _write_text(out / "Annotation" / "boundingbox" / f"{face}_boundingbox.txt", box)
         _, expression, looks = sample_face(RAFDB, face_rng(split.name, i, seed))
-        points = np.c_[landmarks(expression, looks, side), np.ones(len(LANDMARKS))] @ place.T
+        points = np.c_[five_of(landmarks(expression, looks, side)), np.ones(len(LANDMARKS))] @ place.T
         lines = [f"{x:.3f}\t{y:.3f}\n" for x, y in points]
         lines += [f"{rng.integers(len(meanings))}\n" for meanings in ATTRIBUTES.values()]
         _write_text(out / "Annotation" / "manual" / f"{face}_manu_attri.txt", "".join(lines))
+
+
+def five_of(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """RAF-DB's points, the eyes, the tip of the nose and the corners of the mouth, (5, 2), from iBUG's 68, (68, 2)."""
+    return np.stack([(points[36] + points[39]) / 2, (points[42] + points[45]) / 2, *points[[30, 48, 54]]])
 
 
 def paste(face: Image, rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.float64]]:

@@ -71,15 +71,22 @@ class Feed(Protocol):
 def epoch_order(split: Split, sampler: str, seed: int, epoch: int) -> Rows:
     """The rows that an epoch sees, in order, shape (n,).
 
-    "shuffle" sees every face once. "weighted" draws n faces with replacement, each class equally often.
+    "shuffle" sees every face once. "weighted" draws with replacement, each class equally often, as many faces as have
+    a class; those without one (label -1) are never drawn.
+
+    Raises:
+        ConfigError: an unknown sampler, or "weighted" where no face has a class.
     """
     rng = np.random.default_rng([seed, epoch, 0])
     if sampler == "shuffle":
         return rng.permutation(len(split))
     if sampler == "weighted":
-        counts = np.bincount(split.labels)
-        chance = 1 / counts[split.labels]
-        return rng.choice(len(split), size=len(split), p=chance / chance.sum())
+        labelled = np.flatnonzero(split.labels >= 0)
+        if not len(labelled):
+            raise ConfigError(f"trainer.sampler=weighted needs faces with a class, {split.name} has none; use shuffle")
+        labels = split.labels[labelled]
+        chance = 1 / np.bincount(labels)[labels]
+        return rng.choice(labelled, size=len(labelled), p=chance / chance.sum())
     raise ConfigError(f"unknown trainer.sampler '{sampler}'; {suggest(sampler, SAMPLERS)}")
 
 

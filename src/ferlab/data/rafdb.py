@@ -1,6 +1,5 @@
 """RAF-DB (Li et al. 2017): faces from the web in 7 basic or 11 compound classes, with age, gender and race."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
@@ -8,6 +7,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
+from ferlab.data.cut import stratified_cut
 from ferlab.data.rafdb_annotation import read_boxes, read_manual
 from ferlab.data.rafdb_tree import BASIC, COMPOUND, PARTS, Pictures, Subset, Tree, find_tree, inner
 from ferlab.data.source import CutImages, FileImages, Images, Source, Split, SplitName
@@ -64,7 +64,7 @@ def _source(subset: Subset, root: Path, pictures: Pictures, crop: FaceCrop, vali
     _check(pictures, crop, validation, seed)
     tree = find_tree(subset, root, pictures)
     part = {name: [face for face in sorted(tree.ids) if face.startswith(name)] for name in PARTS}
-    held_out = hold_out({face: tree.ids[face] for face in part["train"]}, validation, seed)
+    held_out = hold_out({face: tree.ids[face] - 1 for face in part["train"]}, validation, seed)
     members: dict[SplitName, list[str]] = {
         "train": [face for face in part["train"] if face not in held_out],
         "validation": sorted(held_out),
@@ -103,23 +103,15 @@ def _check(pictures: Pictures, crop: FaceCrop, validation: float, seed: int) -> 
 
 
 def hold_out(ids: Mapping[str, int], share: float, seed: int) -> set[str]:
-    """The faces of the train part that become the validation split.
-
-    They are those whose names have the smallest SHA-256 beside the seed, so that every copy of the data, in whatever
-    order, gives the same split, and a larger share includes a smaller one.
+    """The faces of the train part that become the validation split, the same in every copy of the data.
 
     Args:
-        ids: face -> its class id.
-        share: of each class, rounded; one face at least goes and one stays, of a class that has two.
-        seed: another one gives another split.
+        ids: face -> its class id from 0, in any order.
+        share, seed: as `stratified_cut` takes them.
     """
-    classes: dict[int, list[str]] = {}
-    for face in sorted(ids, key=lambda face: hashlib.sha256(f"{seed} {face}".encode()).digest()):
-        classes.setdefault(ids[face], []).append(face)
-    result: set[str] = set()
-    for faces in classes.values():
-        result.update(faces[: min(max(round(share * len(faces)), 1), len(faces) - 1)])
-    return result
+    names = sorted(ids)
+    rows = stratified_cut(np.array([ids[name] for name in names], np.int64), share, seed)
+    return {names[row] for row in rows}
 
 
 def _split(name: SplitName, faces: Sequence[str], tree: Tree, pictures: Pictures, crop: FaceCrop) -> Split:

@@ -1,4 +1,4 @@
-"""Pictures of a dataset: how many faces a class, some of each, the mean face of each, and near copies side by side."""
+"""Pictures of a dataset: faces a class, some of each, the mean face of each, valence and arousal, and near copies."""
 
 import textwrap
 from pathlib import Path
@@ -8,7 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
 
 from ferlab.data.source import SPLITS, Source, Split
 from ferlab.data.verify import Findings
@@ -20,11 +23,13 @@ COLUMNS = 12  # samples a class
 CELL, GAP = 96, 8  # a face in the pictures, in pixels
 MEAN_OF = 1000  # faces a class: the mean of more looks the same
 PAIRS = 60
+CELLS = 50  # of the plane of valence and arousal, a side
+NAME = (0.45, 0.085)  # width and height of a class's name in that plane
 INK, PALE = "#222222", "#8A8A8A"
 
 
 def show(source: Source, out: Path) -> list[Path]:
-    """Draw classes.png, samples.png and means.png into the folder `out`; returns their paths.
+    """Draw classes.png, samples.png, means.png and, if any split has affect, affect.png into `out`; returns the paths.
 
     Samples and means are of the training split, or of the first split that there is.
 
@@ -33,6 +38,9 @@ def show(source: Source, out: Path) -> list[Path]:
     """
     split = next(source.splits[name] for name in SPLITS if name in source.splits)
     figures = {"classes": _classes(source), "samples": _samples(source, split), "means": _means(source, split)}
+    affected = [each for name in SPLITS if (each := source.splits.get(name)) and each.affect is not None]
+    if affected:
+        figures["affect"] = _affect(source, affected)
     return [_save(figure, out / f"{name}.png") for name, figure in figures.items()]
 
 
@@ -125,6 +133,69 @@ def _means(source: Source, split: Split) -> Figure:
         axis.set_title(f"{source.labels[label]}\n{number}", fontsize=9, color=INK)
     _title(figure, source, split)
     return figure
+
+
+def _affect(source: Source, splits: list[Split]) -> Figure:
+    """Where the faces lie in the plane of valence and arousal (Russell 1980), and the mean of each class; by split."""
+    figure = Figure(figsize=(1.5 + 4.6 * len(splits), 5.4), dpi=140, layout="constrained")
+    panels = figure.subplots(1, len(splits), squeeze=False, sharey=True)[0]
+    planes = [known_affect(split) for split in splits]
+    edges = np.linspace(-1, 1, CELLS + 1)
+    counts = [np.histogram2d(affect[:, 0], affect[:, 1], bins=[edges, edges])[0] for affect, _ in planes]
+    scale = LogNorm(1, max(2, *(int(table.max()) for table in counts)))  # one for all panels
+    for axis, split, table, (affect, labels) in zip(panels, splits, counts, planes, strict=True):
+        cells = np.ma.masked_less(table.T, 1)
+        drawn = axis.imshow(cells, origin="lower", extent=(-1, 1, -1, 1), cmap="YlGnBu", norm=scale)
+        _plane(axis)
+        _mark(axis, {name: affect[labels == i].mean(0) for i, name in enumerate(source.labels) if (labels == i).any()})
+        axis.set_title(f"{split.name}: {len(affect):,} of {len(split):,} faces", fontsize=10, loc="left", color=INK)
+    panels[0].set_ylabel("calm  ←  arousal  →  excited", fontsize=9, color=INK)
+    bar = figure.colorbar(drawn, ax=panels, shrink=0.7, pad=0.015, format=lambda value, _: f"{value:,.0f}")
+    bar.set_label("faces a cell; dots: the mean of each class", fontsize=9, color=INK)
+    bar.ax.minorticks_off()
+    bar.ax.tick_params(labelsize=8, colors=INK)
+    bar.outline.set_visible(False)
+    _title(figure, source)
+    return figure
+
+
+def known_affect(split: Split) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Valence and arousal, (m, 2), of the faces of which both are known, and their class ids, (m,)."""
+    if split.affect is None:
+        return np.empty((0, 2), np.float32), np.empty(0, np.int64)
+    known = ~np.isnan(split.affect).any(1)
+    return split.affect[known], split.labels[known]
+
+
+def _plane(axis: Axes) -> None:
+    """The circle, the axes through its middle, and what the ends of valence mean."""
+    axis.add_patch(Circle((0, 0), 1, fill=False, color=PALE, linewidth=0.8, zorder=2))
+    axis.axhline(0, color=PALE, linewidth=0.6)
+    axis.axvline(0, color=PALE, linewidth=0.6)
+    axis.set_xlim(-1.04, 1.04)
+    axis.set_ylim(-1.04, 1.04)
+    axis.set_xlabel("unpleasant  ←  valence  →  pleasant", fontsize=9, color=INK)
+    axis.set_xticks(np.linspace(-1, 1, 5))
+    axis.set_yticks(np.linspace(-1, 1, 5))
+    axis.tick_params(labelsize=8, colors=INK, length=2)
+    axis.spines[:].set_visible(False)
+
+
+def _mark(axis: Axes, means: dict[str, npt.NDArray[np.float32]]) -> None:
+    """A dot in each class's colour, and its name beside it, lower where another one is in the way."""
+    halo = [withStroke(linewidth=3, foreground="white")]
+    names: list[tuple[float, float]] = []
+    for name, (x, y) in sorted(((name, mean.tolist()) for name, mean in means.items()), key=lambda each: -each[1][1]):
+        level = y
+        while any(abs(x - a) < NAME[0] and abs(level - b) < NAME[1] for a, b in names):
+            level -= 0.01
+        names.append((x, level))
+        axis.plot(x, y, "o", color=COLOURS.get(name, PALE), markersize=7, markeredgecolor="white", zorder=4)
+        side = -1 if x > 0.5 else 1
+        axis.annotate(
+            name, (x, y), (x + side * 0.06, level), color=COLOURS.get(name, PALE), path_effects=halo, zorder=5,
+            fontsize=8, fontweight="bold", va="center", ha="right" if side < 0 else "left",
+        )  # fmt: skip
 
 
 def _title(figure: Figure, source: Source, split: Split | None = None) -> None:

@@ -1,15 +1,18 @@
 """Checks of a dataset: official counts, unreadable pictures, and copies within and across splits."""
 
 import hashlib
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ferlab.data.source import SPLITS, Source, SplitName
+from ferlab.data.source import SPLITS, Source, Split, SplitName
 from ferlab.errors import DataError
 from ferlab.spec import Image
 
@@ -20,12 +23,14 @@ THUMBNAIL = 32
 # differs in more than 12 bits.
 RADIUS = 12
 CORRELATION = 0.94
+BLOCK = 512  # pictures, or pairs of them, that are worked on at once
+ROWS = 16  # rows of the table of distances at once: few enough to stay in the processor's cache
 
 Positions = npt.NDArray[np.int64]
 Pairs = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """One readable picture: its split, its position there, where it comes from, and its class id or -1."""
 
@@ -104,23 +109,20 @@ class Findings:
 
 
 def verify(source: Source) -> Findings:
-    """Read every picture of `source`, in one pass, and look for copies among them."""
+    """Read every picture of `source`, in one pass, and look for copies, comparing each with every other one."""
     pictures: list[Picture] = []
     unreadable: list[str] = []
     digests: list[bytes] = []
     thumbnails: list[Image] = []
-    for name in (n for n in SPLITS if n in source.splits):
-        split = source.splits[name]
-        for i, label in enumerate(split.labels):
-            try:
-                image = split.read(i)
-            except DataError as error:
-                unreadable.append(str(error))
-                continue
-            pictures.append(Picture(name, i, split.images.name(i), int(label)))
-            digests.append(hashlib.sha1(image.tobytes() + repr(image.shape).encode(), usedforsecurity=False).digest())
-            thumbnails.append(thumbnail(image))
+    for split, i, seen in _read_all(source):
+        if isinstance(seen, DataError):
+            unreadable.append(str(seen))
+            continue
+        pictures.append(Picture(split.name, i, split.images.name(i), int(split.labels[i])))
+        digests.append(seen[0])
+        thumbnails.append(seen[1])
     small = np.array(thumbnails, np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
+    del thumbnails
     first, equal = np.unique(np.array(digests, dtype="S20"), return_index=True, return_inverse=True)[1:]
     exact = _groups(equal)
     pairs, correlation = near_pairs(small[first])
@@ -129,6 +131,28 @@ def verify(source: Source) -> Findings:
     return Findings(
         source, tuple(unreadable), tuple(pictures), tuple(scopes), tuple(exact), (np.sort(first[pairs], 1), correlation)
     )
+
+
+def _read_all(source: Source) -> Iterator[tuple[Split, int, tuple[bytes, Image] | DataError]]:
+    """Every picture's split and position, with its digest and thumbnail, or why it cannot be read."""
+
+    def read(split: Split, start: int) -> list[tuple[bytes, Image] | DataError]:
+        return [_seen(split, i) for i in range(start, min(start + BLOCK, len(split)))]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes outside of Python's lock
+        for split in (source.splits[name] for name in SPLITS if name in source.splits):
+            blocks = pool.map(read, repeat(split), range(0, len(split), BLOCK))
+            for i, seen in enumerate(chain.from_iterable(blocks)):
+                yield split, i, seen
+
+
+def _seen(split: Split, i: int) -> tuple[bytes, Image] | DataError:
+    try:
+        image = split.read(i)
+    except DataError as error:
+        return error
+    data = image.tobytes() + repr(image.shape).encode()
+    return hashlib.sha1(data, usedforsecurity=False).digest(), thumbnail(image)
 
 
 def thumbnail(image: Image) -> Image:
@@ -143,8 +167,9 @@ def thumbnail(image: Image) -> Image:
 def near_pairs(thumbnails: Image) -> tuple[Pairs, npt.NDArray[np.float32]]:
     """Pairs of pictures that show the same photograph.
 
-    The hash finds candidates at the cost of a popcount a pair; the correlation of the pixels, which ignores brightness
-    and contrast, throws out the pairs that only look alike.
+    The hash finds candidates at the cost of a popcount a pair, 2 ns; the correlation of the pixels, which ignores
+    brightness and contrast, throws out the pairs that only look alike. An index over parts of the hash would save
+    nothing: for 12 bits of 63 that may differ it has to look into a seventh of all pairs, in no order.
 
     Args:
         thumbnails: (n, 32, 32) uint8, all different.
@@ -153,43 +178,52 @@ def near_pairs(thumbnails: Image) -> tuple[Pairs, npt.NDArray[np.float32]]:
         (m, 2) positions, the smaller one first, and (m,) correlations, falling.
     """
     hashes = perceptual_hash(thumbnails)
-    flat = thumbnails.reshape(len(thumbnails), THUMBNAIL**2).astype(np.float32)
-    flat -= flat.mean(1, keepdims=True)
-    norm = np.sqrt((flat**2).sum(1, keepdims=True))
-    flat /= np.maximum(norm, 1e-6)  # a plain picture correlates with nothing
-    found = [np.empty((0, 2), np.int64)]
-    values = [np.empty(0, np.float32)]
-    for pairs in _candidates(hashes):
-        correlation = np.einsum("ij,ij->i", flat[pairs[:, 0]], flat[pairs[:, 1]])
+
+    def search(start: int) -> tuple[Pairs, npt.NDArray[np.float32]]:
+        pairs = _candidates(hashes, start)
+        parts = [_correlation(thumbnails, pairs[k : k + BLOCK]) for k in range(0, len(pairs), BLOCK)]
+        correlation = np.concatenate([np.empty(0, np.float32), *parts])
         keep = correlation >= CORRELATION
-        found.append(pairs[keep])
-        values.append(correlation[keep])
-    all_pairs, all_values = np.concatenate(found), np.concatenate(values)
+        return pairs[keep], correlation[keep]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy counts bits outside of Python's lock
+        found = list(pool.map(search, range(0, len(hashes), ROWS)))
+    all_pairs = np.concatenate([np.empty((0, 2), np.int64), *(pairs for pairs, _ in found)])
+    all_values = np.concatenate([np.empty(0, np.float32), *(values for _, values in found)])
     order = np.argsort(-all_values, kind="stable")
     return all_pairs[order], all_values[order]
+
+
+def _correlation(thumbnails: Image, pairs: Pairs) -> npt.NDArray[np.float32]:
+    """Of the pixels of each pair, (m,)."""
+    flat = thumbnails[pairs].reshape(len(pairs), 2, THUMBNAIL**2).astype(np.float32)
+    flat -= flat.mean(2, keepdims=True)
+    flat /= np.maximum(np.sqrt((flat**2).sum(2, keepdims=True)), 1e-6)  # a plain picture correlates with nothing
+    result: npt.NDArray[np.float32] = np.einsum("ij,ij->i", flat[:, 0], flat[:, 1])
+    return result
 
 
 def perceptual_hash(thumbnails: Image) -> npt.NDArray[np.uint64]:
     """The signs of the 63 lowest cosine frequencies about their median, (n,) uint64 (pHash; Zauner 2010)."""
     k, x = np.arange(8)[:, None], np.arange(THUMBNAIL)[None]
     basis = np.cos(np.pi * k * (2 * x + 1) / (2 * THUMBNAIL)).astype(np.float32)  # DCT-II, unscaled
-    spectrum = np.einsum("ky,nyx,lx->nkl", basis, thumbnails.astype(np.float32), basis, optimize=True)
-    low = spectrum.reshape(len(thumbnails), 64)[:, 1:]  # without the mean brightness
-    bits = low > np.median(low, axis=1, keepdims=True) if len(low) else np.empty((0, 63), bool)
     weights = np.uint64(1) << np.arange(63, dtype=np.uint64)
-    result: npt.NDArray[np.uint64] = np.where(bits, weights, np.uint64(0)).sum(1, dtype=np.uint64)
+    result = np.empty(len(thumbnails), np.uint64)
+    for start in range(0, len(thumbnails), BLOCK):  # as floats all of them would take four times their memory
+        block = thumbnails[start : start + BLOCK].astype(np.float32)
+        spectrum = np.einsum("ky,nyx,lx->nkl", basis, block, basis, optimize=True)
+        low = spectrum.reshape(len(block), 64)[:, 1:]  # without the mean brightness
+        bits = low > np.median(low, axis=1, keepdims=True)
+        result[start : start + BLOCK] = np.where(bits, weights, np.uint64(0)).sum(1, dtype=np.uint64)
     return result
 
 
-def _candidates(hashes: npt.NDArray[np.uint64]) -> Iterator[Pairs]:
-    """Pairs of positions whose hashes differ in at most RADIUS bits, a block of rows at a time."""
-    block = 16  # few enough rows for the distances to stay in the processor's cache
-    for start in range(0, len(hashes), block):
-        rest = hashes[start:]
-        distance = np.bitwise_count(hashes[start : start + block, None] ^ rest[None])
-        row, column = np.nonzero(distance <= RADIUS)
-        later = column > row
-        yield np.stack([row[later], column[later]], 1) + start
+def _candidates(hashes: npt.NDArray[np.uint64], start: int) -> Pairs:
+    """Pairs of the ROWS positions from `start` with later ones whose hashes differ in at most RADIUS bits."""
+    distance = np.bitwise_count(hashes[start : start + ROWS, None] ^ hashes[None, start:])
+    row, column = np.nonzero(distance <= RADIUS)
+    later = column > row
+    return np.stack([row[later], column[later]], 1) + start
 
 
 def _join(n: int, pairs: Pairs) -> Positions:

@@ -16,6 +16,8 @@ READERS = {
     "kaggle": ["data=fer2013"],
     "rafdb_original": ["data=rafdb", "data.pictures=original"],
     "rafdb_kaggle": ["data=rafdb"],
+    "affectnet_csv": ["data=affectnet"],
+    "affectnet_annotations": ["data=affectnet"],
 }
 SMALL = ["train=30", "validation=12", "test=9"]
 
@@ -54,8 +56,13 @@ def test_every_layout_that_is_written_is_read_shown_and_verified(written, layout
     assert report["failed"] == bool(expected)
     assert report["unreadable"] == []
     assert report["copies"] == []
-    if layout != "ferplus":
-        assert sum(sum(counts.values()) for counts in report["counts"].values()) == 51
+    faces = sum(sum(counts.values()) for counts in report["counts"].values())
+    if layout.startswith("affectnet"):
+        assert faces + sum(report["dropped"].values()) == 42  # it has no test split
+        assert report["dropped"].keys() > {"official train part, none", "official validation part, uncertain"}
+        assert looks_drawn(tmp_path / "out" / "affect.png")
+    elif layout != "ferplus":
+        assert faces == 51
 
 
 def test_write_takes_its_options(written):
@@ -63,6 +70,21 @@ def test_write_takes_its_options(written):
     assert len(source.splits["train"]) == 5
     folder = written("imagefolder", "size=64")
     assert all(cv2.imread(str(p)).shape == (64, 64, 3) for p in folder.rglob("*.png"))
+
+
+def test_write_says_which_faces_a_layout_has_no_place_for(tmp_path, capsys):
+    assert main(["data", "write", "layout=affectnet", f"out={tmp_path / 'a'}", *SMALL]) == 0
+    printed = capsys.readouterr().out
+    assert "30 train, 12 validation faces, in the layout affectnet" in printed
+    assert "no test faces: AffectNet's test part is not public" in printed
+
+
+def test_verify_says_what_affectnet_leaves_out_and_how_to_select_honestly(written, capsys):
+    folder = written("affectnet_csv")
+    assert main(["data", "verify", "data=affectnet", f"data.root={folder}"]) == 1
+    printed = capsys.readouterr().out
+    for words in ("8 → none, left out", "left out, official train part, uncertain: 1", "data.holdout=0.1", "287,651"):
+        assert words in printed
 
 
 def test_write_needs_a_folder_and_a_layout_that_exists(tmp_path, capsys):
@@ -126,7 +148,7 @@ def test_show_writes_to_outputs_by_default_and_copes_with_a_missing_class(tmp_pa
     words = ["data.train=3", "data.validation=0", "data.test=2"]  # three faces cannot show eight classes
     assert main(["data", "show", "data=synthetic", *words]) == 0
     names = {p.name for p in (tmp_path / "outputs" / "data" / "synthetic").iterdir()}
-    assert names == {"classes.png", "samples.png", "means.png"}
+    assert names == {"classes.png", "samples.png", "means.png", "affect.png"}
 
 
 def test_names_with_brackets_are_printed_as_they_are(tmp_path, capsys):

@@ -51,6 +51,31 @@ def test_the_key_is_the_content_and_not_the_name_or_the_age(file, tmp_path):
     assert cached("kind", 1, file, parse_as(2))["a"][0, 0] == 2
 
 
+def test_the_key_of_a_folder_is_its_listing(tmp_path):
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for name in ("a.npy", "b.npy"):
+        (folder / name).write_text("12")
+    cached("kind", 1, folder, parse_as(0))
+    assert cached("kind", 1, folder, never)["a"][0, 0] == 0
+
+    def later():
+        status = (folder / "a.npy").stat()
+        os.utime(folder / "a.npy", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+
+    changes = [
+        later,
+        lambda: (folder / "a.npy").write_text("123"),
+        lambda: (folder / "c.npy").write_text("12"),
+        lambda: (folder / "c.npy").rename(folder / "d.npy"),
+        lambda: (folder / "b.npy").unlink(),
+    ]
+    for value, change in enumerate(changes, 1):
+        change()
+        assert cached("kind", 1, folder, parse_as(value))["a"][0, 0] == value
+        assert cached("kind", 1, folder, never)["a"][0, 0] == value
+
+
 def test_another_parser_or_version_parses_anew(file):
     cached("kind", 1, file, parse_as(1))
     assert cached("kind", 2, file, parse_as(2))["a"][0, 0] == 2

@@ -15,6 +15,14 @@ def test_one_seed_writes_the_same_files(tmp_path):
         assert all((first / f).read_bytes() == (second / f).read_bytes() for f in files)
 
 
+def test_a_split_that_a_layout_has_no_place_for_is_not_drawn(tmp_path):
+    write("affectnet", tmp_path / "a", 4, 2, 50)
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["train_set", "val_set"]
+    assert len(list((tmp_path / "a").rglob("*.jpg"))) == 6
+    with pytest.raises(ConfigError, match="one at least"):
+        write("affectnet", tmp_path / "b", 0, 0, 50)
+
+
 def test_files_that_are_there_are_never_touched(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")

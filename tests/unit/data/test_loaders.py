@@ -150,6 +150,20 @@ def test_weighted_sees_each_class_equally_often():
     assert (epoch_order(split, "weighted", 0, 1) != order).any()
 
 
+def test_weighted_never_draws_a_face_without_a_class():
+    split = labelled(60, 30)
+    split.labels[[0, 1, 2, 70]] = -1
+    order = epoch_order(split, "weighted", 0, 0)
+    assert len(order) == 86  # as many as have a class
+    counts = np.bincount(split.labels[order], minlength=2)
+    assert (split.labels[order] >= 0).all()
+    assert counts.tolist() == pytest.approx([43, 43], abs=19)  # 4 standard deviations
+    assert sorted(epoch_order(split, "shuffle", 0, 0)) == list(range(90))  # they still teach affect
+    split.labels[:] = -1
+    with pytest.raises(ConfigError, match=r"^trainer\.sampler=weighted needs faces with a class, train has none"):
+        epoch_order(split, "weighted", 0, 0)
+
+
 def test_an_unknown_sampler_names_the_nearest():
     with pytest.raises(ConfigError, match=r"^unknown trainer\.sampler 'weigthed'; did you mean 'weighted'\?$"):
         epoch_order(labelled(1), "weigthed", 0, 0)

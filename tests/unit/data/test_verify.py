@@ -4,11 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from ferlab.data import verify as verify_module
 from ferlab.data.fer2013 import fer2013
 from ferlab.data.imagefolder import imagefolder
 from ferlab.data.source import Source, Split
 from ferlab.data.synthetic import DrawnImages, synthetic
-from ferlab.data.verify import near_pairs, thumbnail, verify
+from ferlab.data.verify import near_pairs, perceptual_hash, thumbnail, verify
 
 DRAWN = synthetic(80, 40, 20)
 
@@ -190,6 +191,35 @@ def test_a_dataset_of_unreadable_pictures_is_a_finding_and_no_crash(tmp_path):
 def test_the_official_counts_of_fer2013_are_held_against_the_files(written):
     findings = verify(fer2013(str(written("fer2013"))))
     assert findings.miscounted["train"] == (60, 28709)
+
+
+def test_no_pair_is_lost_where_pictures_are_worked_on_in_blocks(monkeypatch):
+    """Against every pair compared directly, with blocks of all sorts of sizes."""
+    split = synthetic(60, 0, 0, seed=9).splits["train"]
+    small = np.stack([thumbnail(split.read(i)) for i in range(60)])
+    rng = np.random.default_rng(0)
+    for i in range(0, 60, 3):  # a third are darker or noisier copies of their neighbours
+        small[i] = np.clip(small[i + 1] * rng.uniform(0.6, 1.2) + rng.normal(0, 6, (32, 32)), 0, 255)
+    flat = small.reshape(60, -1) - small.reshape(60, -1).mean(1, keepdims=True)
+    flat /= np.sqrt((flat**2).sum(1, keepdims=True))
+    bits = perceptual_hash(small)
+    near = np.bitwise_count(bits[:, None] ^ bits) <= verify_module.RADIUS
+    expected = np.argwhere(np.triu(near & (flat @ flat.T >= verify_module.CORRELATION), 1))
+    assert len(expected) >= 20
+    for rows, block in ((16, 512), (1, 1), (7, 5), (100, 3)):
+        monkeypatch.setattr(verify_module, "ROWS", rows)
+        monkeypatch.setattr(verify_module, "BLOCK", block)
+        pairs, correlation = near_pairs(small)
+        assert sorted(map(tuple, pairs.tolist())) == sorted(map(tuple, expected.tolist()))
+        np.testing.assert_allclose(correlation, [flat[a] @ flat[b] for a, b in pairs], atol=1e-5)
+
+
+def test_pictures_keep_their_order_over_blocks_and_splits(monkeypatch):
+    monkeypatch.setattr(verify_module, "BLOCK", 7)
+    pictures = verify(DRAWN).pictures
+    expected = [(name, i) for name in ("train", "validation", "test") for i in range(len(DRAWN.splits[name]))]
+    assert [(p.split, p.index) for p in pictures] == expected
+    assert [p.label for p in pictures] == [label(*place) for place in expected]
 
 
 def test_pairs_are_found_over_more_than_one_block_and_fall():
