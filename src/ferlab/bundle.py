@@ -179,7 +179,7 @@ def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
 def _read_document(file: Path) -> dict[str, Any]:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(f"a bundle must hold spec.json, got none in {file.parent}; give a run's or bundle's folder") \
             from error  # fmt: skip
     except (OSError, ValueError) as error:

@@ -23,6 +23,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "train": Command("train:train", "train", "train a model, track the run and write a bundle"),
     "evaluate": Command("evaluate:evaluate", "evaluate", "score a bundle on a dataset, with a report"),
+    "compare": Command("compare:compare", "compare", "score several bundles on one split, in one table"),
     "predict": Command("predict:predict", "predict", "answer for a picture, a folder or a glob of face crops"),
     "data verify": Command("data:verify", "data", "check a dataset: counts, labels, duplicates, unreadable files"),
     "data show": Command("data:show", "data", "draw a dataset: classes, samples, mean faces"),

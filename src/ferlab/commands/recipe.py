@@ -1,9 +1,11 @@
 """The schema of a training config, and the objects that it describes."""
 
+import hashlib
+import json
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -104,6 +106,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ConfigError(f"seed must be 0 or more, got {self.seed}")
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits, the same for runs whose configs differ only in the seed, the name and where they go."""
+        apart = ("seed", "name", "outputs", "resume", "tracker")
+        recipe = {key: value for key, value in asdict(self).items() if key not in apart}
+        return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def model_spec(model: ModelConfig, source: Source) -> ModelSpec:

@@ -59,8 +59,9 @@ def label_ids(bundle: Bundle, source: Source, split: Split) -> npt.NDArray[np.in
     if lacking:
         remedy = "data.classes=7" if source.name == "ferplus" and len(source.labels) == 8 else "other data"
         raise LabelError(
-            f"the bundle must know every label of {source.name} {split.name}, got none for {', '.join(lacking)}; it "
-            f"knows {', '.join(names)}; evaluate without them ({remedy}) or train a model with them"
+            f"the bundle {bundle.path} must know every label of {source.name} {split.name}, got none for "
+            f"{', '.join(lacking)}; it knows {', '.join(names)}; evaluate without them ({remedy}) or train a model "
+            "with them"
         )
     return np.where(split.labels >= 0, index[split.labels], -1)
 

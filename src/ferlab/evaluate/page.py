@@ -19,6 +19,7 @@ from ferlab.evaluate.slice_plots import slice_intervals
 from ferlab.metrics import AFFECT
 from ferlab.spec import Image
 
+NAME = 32  # characters of a model's name
 THUMBNAIL_PX = 96  # the longer side of a face that is larger; smaller ones stay as they are
 
 
@@ -29,12 +30,16 @@ def render(evaluation: Evaluation, document: Mapping[str, Any]) -> str:
         evaluation: for the figures and faces.
         document: what report.json holds, for the numbers.
     """
+    shown = faces(evaluation.expression, evaluation.split) if evaluation.expression else []
+    return template("report.html.j2").render(report=document, figures=figures(evaluation), faces=shown)
+
+
+def template(name: str) -> jinja2.Template:
+    """A page's template from templates/; it escapes every word, and a name that it does not get is an error."""
     loader = jinja2.PackageLoader("ferlab.evaluate")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"percent": percent, "decimal": decimal, "signed": signed, "plain": plain}
-    page = environment.get_template("report.html.j2")
-    shown = faces(evaluation.expression, evaluation.split) if evaluation.expression else []
-    return page.render(report=document, figures=figures(evaluation), faces=shown)
+    environment.filters |= {f.__name__: f for f in (percent, decimal, signed, points, p_value, plain, shortened)}
+    return environment.get_template(name)
 
 
 def figures(evaluation: Evaluation) -> dict[str, str]:
@@ -91,6 +96,24 @@ def decimal(value: float, digits: int = 3) -> str:
 def signed(value: float) -> str:
     """+0.71 or −0.71, with a minus as wide as the plus."""
     return f"{value:+.2f}".replace("-", "−")
+
+
+def points(value: float) -> str:
+    """A difference of two shares in percentage points: +0.4, −1.2."""
+    return f"{100 * value:+z.1f}".replace("-", "−")
+
+
+def p_value(value: float | None) -> str:
+    """0.039, or a dash where there is none."""
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def shortened(name: str, width: int = NAME) -> str:
+    """A name of at most `width` characters: a long one loses its middle, for runs differ at either end."""
+    if len(name) <= width:
+        return name
+    tail = (width - 1) // 2
+    return f"{name[: width - 1 - tail]}…{name[len(name) - tail :]}"
 
 
 def plain(value: Any) -> str:

@@ -94,6 +94,43 @@ def recall_bars(result: Classification) -> Figure:
 
 
 @styled
+def forest(
+    names: Sequence[str],
+    accuracy: npt.NDArray[np.floating[Any]],
+    members: Sequence[Sequence[float]],
+    difference: npt.NDArray[np.floating[Any]],
+    reference: str,
+) -> Figure:
+    """Accuracies with their intervals, and beside them the differences to the reference, which has none.
+
+    Args:
+        names: n models, from the top.
+        accuracy: (n, 3) shares: the value and its interval.
+        members: for each model the accuracies of its seeds, drawn as ticks if there are several.
+        difference: (n, 3) likewise; NaN for the reference.
+        reference: its name; it is drawn in another colour.
+    """
+    figure = Figure(figsize=(10.6, 0.5 * len(names) + 1.5), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    places = np.arange(len(names))
+    for axes, values in ((left, accuracy), (right, difference)):
+        centre, low, high = 100 * values.T
+        colours = [INK if name == reference else RIGHT for name in names]
+        axes.hlines(places, low, high, color=colours, linewidth=2.2)
+        axes.scatter(centre, places, s=46, color=colours, zorder=3)
+        axes.grid(False, axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(7))
+    for place, each in enumerate(members):
+        if len(each) > 1:
+            left.scatter([100 * value for value in each], [place] * len(each), s=130, marker="|", color=RIGHT)
+    right.axvline(0, color=INK, linestyle="--", linewidth=1.2)
+    left.set_yticks(places, names, color=INK)
+    left.set(ylim=(len(names) - 0.5, -0.5), title="Accuracy, %")
+    right.set(title="Difference to the reference, points")
+    return figure
+
+
+@styled
 def reliability_diagram(curves: Mapping[str, Reliability]) -> Figure:
     """Accuracy against confidence, one curve an entry; a point's area is its share of the faces."""
     figure = Figure(figsize=(6.2, 4.6), layout="constrained")

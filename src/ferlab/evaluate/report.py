@@ -14,7 +14,6 @@ from ferlab.files import creating_folder, write_json, write_text
 from ferlab.provenance import commit
 
 FORMAT = 2  # of report.json; 1 had the scores of expressions at its top
-FILES = ("report.json", "report.html")
 
 
 def default_folder(bundle: Path, dataset: str, split: str, tta: str) -> Path:
@@ -22,9 +21,10 @@ def default_folder(bundle: Path, dataset: str, split: str, tta: str) -> Path:
     return bundle.absolute().parent / "evaluation" / f"{dataset}_{split}_{tta}"
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, kind: str = "report") -> None:
     """Raise a ConfigError unless `folder` is absent, empty or an older report: anything else would be deleted."""
-    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= set(FILES)):
+    files = {f"{kind}.json", f"{kind}.html"}
+    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= files):
         raise ConfigError(f"out must be a new folder or an older report's, got {folder} with other files; set out=…")
 
 
@@ -37,16 +37,20 @@ def write_report(evaluation: Evaluation, folder: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the folder holds something else, or cannot be written.
     """
-    check_folder(folder)
     document = to_document(evaluation)
-    page = render(evaluation, document)
+    write_folder(folder, "report", document, render(evaluation, document))
+    return document
+
+
+def write_folder(folder: Path, kind: str, document: dict[str, Any], page: str) -> None:
+    """Write `kind`.json and `kind`.html to `folder`, as `write_report` does, with its errors."""
+    check_folder(folder, kind)
     try:
         with creating_folder(folder) as temporary:
-            write_json(temporary / "report.json", document)
-            write_text(temporary / "report.html", page)
+            write_json(temporary / f"{kind}.json", document)
+            write_text(temporary / f"{kind}.html", page)
     except OSError as error:
         raise ConfigError(f"cannot write the report to {folder}: {error.strerror}; set out=…") from error
-    return document
 
 
 def to_document(evaluation: Evaluation) -> dict[str, Any]:

@@ -33,11 +33,25 @@ def test_values_as_text():
     assert page.plain({}) == "none"
 
 
+def test_differences_and_p_values_as_text():
+    assert [page.points(value) for value in (0.0123, -0.004, -0.0001, 0)] == ["+1.2", "−0.4", "+0.0", "+0.0"]
+    assert [page.p_value(value) for value in (0.0391, 1, 0.00099, None)] == ["0.039", "1.000", "< 0.001", "–"]
+
+
+def test_a_long_name_loses_its_middle():
+    name = "12-00-00_small_resnet_on_ferplus_with_a_long_tail_seed_3"
+    assert page.shortened(name, 20) == "12-00-00_s…il_seed_3"
+    assert len(page.shortened(name)) == page.NAME
+    assert page.shortened("12-00-00_small", 14) == "12-00-00_small"
+
+
 def test_only_an_older_report_may_be_replaced(tmp_path):
     check_folder(tmp_path / "new")
     check_folder(tmp_path)
     (tmp_path / "report.json").touch()
     check_folder(tmp_path)
+    with pytest.raises(ConfigError, match="with other files"):
+        check_folder(tmp_path, "compare")
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ConfigError, match="with other files; set out="):
         check_folder(tmp_path)

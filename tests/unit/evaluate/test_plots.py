@@ -58,6 +58,19 @@ def test_confidence_histogram_counts_right_and_wrong():
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["correct (2)", "wrong (1)"]
 
 
+def test_forest_draws_each_model_its_seeds_and_its_difference_to_the_reference():
+    accuracy = np.array([[0.7, 0.68, 0.72], [0.6, 0.57, 0.63]])
+    difference = np.array([[np.nan] * 3, [-0.1, -0.12, -0.08]])
+    left, right = plots.forest(["best", "seeds"], accuracy, [[0.7], [0.59, 0.61]], difference, "best").axes
+    assert [text.get_text() for text in left.get_yticklabels()] == ["best", "seeds"]
+    assert left.get_ylim() == (1.5, -0.5)  # the first on top
+    dots, ticks = (each.get_offsets().tolist() for each in left.collections[1:])
+    assert dots == [[70, 0], [60, 1]]
+    assert ticks == [[59, 1], [61, 1]]  # none for the model of one seed
+    lines = [path.vertices.tolist() for path in right.collections[0].get_paths()]
+    assert lines[-1] == [[-12, 1], [-8, 1]]
+
+
 @pytest.mark.parametrize("epochs", [1, 5])
 def test_curves_draw_what_the_rows_have(epochs):
     rows = [{"epoch": i, "train/loss": 1 / i, "validation/accuracy": 0.1 * (i % 4)} for i in range(1, epochs + 1)]

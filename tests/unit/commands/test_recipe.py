@@ -1,0 +1,32 @@
+from dataclasses import asdict
+
+import pytest
+
+from ferlab.commands.recipe import TrainConfig
+from ferlab.config import CONFIG_FILE, compose, for_training, to_yaml, typed
+
+
+def configured(*overrides):
+    return typed(compose("train", list(overrides)), TrainConfig)
+
+
+@pytest.mark.parametrize("override", ["seed=7", "name=b", "outputs=elsewhere", "tracker=none", "resume=outputs/x"])
+def test_runs_that_differ_only_in_seed_name_or_place_have_one_recipe(override):
+    assert configured(override).digest == configured().digest
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["optimizer.lr=0.5", "data.rule=cross_entropy", "model.size=64", "trainer.epochs=9", "augment=light"],
+)
+def test_anything_else_is_another_recipe(override):
+    assert configured(override).digest != configured().digest
+
+
+def test_a_repeated_run_has_the_recipe_of_the_first(tmp_path):
+    first = configured("experiment=ferplus_small")
+    (tmp_path / CONFIG_FILE).write_text(to_yaml(asdict(first)), encoding="utf-8")
+    again = typed(for_training(["seed=3"], str(tmp_path)), TrainConfig)
+    assert again.seed == 3
+    assert again.digest == first.digest
+    assert len(first.digest) == 16
