@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import zip_longest
+from textwrap import wrap
 
 from ferlab import __version__, config
 from ferlab.errors import ConfigError, FerlabError, suggest
@@ -34,6 +36,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "ui": Command("ui:ui", "ui", "open MLflow to compare runs"),
 }
+HELP_WIDTH = 100
 FLAGS = {
     "--help": "show this, or a command's keys",
     "--cfg": "print the composed config and stop",
@@ -172,7 +175,11 @@ def _help() -> str:
 def _group_lines(config_name: str) -> list[str]:
     known = config.groups(config_name)
     width = max((len(name) for name in known), default=0)
-    return [f"  {name:<{width}}  {', '.join(options)}" for name, options in known.items()]
+    lines = []
+    for name, options in known.items():
+        wrapped = wrap(", ".join(options), HELP_WIDTH - width - 4)
+        lines += [f"  {first:<{width}}  {text}" for first, text in zip_longest([name], wrapped, fillvalue="")]
+    return lines
 
 
 def _command_help(name: str) -> str:

@@ -117,7 +117,8 @@ def _check_values(overrides: Sequence[str], default: "DictConfig", config: "Dict
     given = dict(override.lstrip("+").split("=", 1) for override in overrides if not override.startswith("~"))
     for key, text in given.items():
         wanted, got = (_kind(OmegaConf.select(each, key)) for each in (default, config))
-        if wanted not in (got, "nothing") and (wanted, got) != ("keys and values", "nothing"):
+        may_be_null = wanted in ("keys and values", "text")  # augment.sample, model.weights
+        if wanted not in (got, "nothing") and not (may_be_null and got == "nothing"):
             raise ConfigError(f"'{key}' must be {wanted}, got {text or 'nothing'}; --cfg shows its default")
 
 

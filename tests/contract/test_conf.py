@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
+from safetensors.torch import save_file
 from torch import nn
 
 from ferlab.cli import COMMANDS, main
@@ -128,15 +129,50 @@ def test_every_option_builds_and_trains(option, fabric):
 def test_every_model_builds_as_it_is(name, fabric):
     config = configured(f"model={name}")
     source = source_of()
-    state = build_state(config, model_spec(config.model, source), nn.Identity(), fabric, steps=3)
+    spec = model_spec(config.model, source)
+    state = build_state(config, spec, nn.Identity(), fabric, steps=3)
     with torch.inference_mode():
-        answer = state.answering.eval()(torch.zeros(2, 1, config.model.size, config.model.size, dtype=torch.uint8))
-    assert answer["expression"].shape == (2, 8)
+        answer = state.answering.eval()(torch.zeros(2, spec.channels, spec.size, spec.size, dtype=torch.uint8))
+    shapes = {"expression": (2, 8), "affect": (2, 2)}
+    assert {key: value.shape for key, value in answer.items()} == {key: shapes[key] for key in config.model.heads}
+
+
+def test_a_timm_model_takes_what_its_weights_were_trained_on():
+    def taken(*overrides):
+        return model_spec(configured("model=timm", *overrides).model, source_of())
+
+    spec = taken()
+    assert (spec.size, spec.colour) == (224, "rgb")
+    assert (spec.mean, spec.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert taken("model.options.name=inception_v3").size == 299
+    assert taken("model.size=64", "model.std=[1,1,1]").std == (1, 1, 1)
+    assert taken("model.size=64").mean == spec.mean
+    assert taken("model.colour=gray").mean == pytest.approx((0.4488,), abs=1e-4)
+
+
+def test_a_run_starts_from_weights_and_so_does_its_moving_average(fabric, tmp_path):
+    config = configured("trainer.ema=0.9", f"model.weights={tmp_path}/w.safetensors", *NARROW)
+    spec = model_spec(config.model, source_of())
+    start = build_state(configured("seed=5", *NARROW), spec, nn.Identity(), fabric, 3).net.backbone.state_dict()
+    save_file({key: value.contiguous() for key, value in start.items()}, tmp_path / "w.safetensors")
+    state = build_state(config, spec, nn.Identity(), fabric, 3)
+    for net in (state.net, state.answering):
+        assert all(torch.equal(value, start[key]) for key, value in net.backbone.state_dict().items())
+    assert state.weights.path == f"{tmp_path}/w.safetensors"
+
+
+def test_a_resumed_run_needs_the_file_no_more(fabric, tmp_path):
+    config = configured(f"model.weights={tmp_path}/gone.safetensors", *NARROW)
+    spec = model_spec(config.model, source_of())
+    with pytest.raises(ConfigError, match=r"got .*gone\.safetensors; check the path"):
+        build_state(config, spec, nn.Identity(), fabric, 3)
+    config.resume = "outputs/run"
+    assert build_state(config, spec, nn.Identity(), fabric, 3).weights is None
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_builds_and_trains(name, fabric):
-    config = configured(f"experiment={name}")
+    config = configured(f"experiment={name}", "model.weights=null")  # nothing is downloaded here
     votes = config.loss["_target_"].endswith("SoftTarget")
     assert np.isfinite(first_step(config, fabric, votes)[1])
     assert configured(f"experiment={name}", "trainer.epochs=7", "debug=smoke").trainer.epochs == 7
@@ -205,6 +241,7 @@ def test_faces_in_memory_cannot_go_through_a_pipeline(fabric):
     ("override", "message"),
     [
         ("seed=-1", "seed must be 0 or more, got -1"),
+        ("outputs=null", "outputs: Incompatible value 'None' for field of type 'str'"),
         ("trainer.workers=-1", "trainer.workers must be 0 or more, got -1"),
         ("trainer.threads=-2", "trainer.threads must be 0 or more, got -2"),
         ("trainer.patience=-1", "trainer.patience must be 0 or more, got -1"),
@@ -218,6 +255,8 @@ def test_faces_in_memory_cannot_go_through_a_pipeline(fabric):
         ("tracker.name=mlfow", "unknown tracker 'mlfow'; did you mean 'mlflow'?"),
         ("+trainer.epoks=3", "unknown key 'trainer.epoks'; did you mean 'epochs'?"),
         ("+sede=3", "unknown key 'sede'; did you mean 'seed'?"),
+        ("+model.heads=[]", "model.heads must name expression, affect or both, got none; add one"),
+        ("+model.heads=[expresion]", "unknown head 'expresion' in model.heads; did you mean 'expression'?"),
     ],
 )
 def test_the_schema_refuses_what_means_nothing(override, message):
@@ -232,6 +271,7 @@ def test_the_schema_refuses_what_means_nothing(override, message):
     [
         ("model.colour=grey", "model: unknown colour 'grey' in the specification; did you mean 'gray'?"),
         ("model.size=4", "model: spec size must be 8 to 1024 pixels, got 4"),
+        ("model.name=mlp", "unknown option 'width' of model mlp; did you mean 'widths'?"),
         ("model.name=se_resnt", "unknown model 'se_resnt'; did you mean 'se_resnet'?"),
         ("+model.options.widht=3", "unknown option 'widht' of model se_resnet; did you mean 'width'?"),
         ("trainer.sampler=weigthed", "unknown trainer.sampler 'weigthed'; did you mean 'weighted'?"),

@@ -21,8 +21,9 @@ from ferlab.data.source import Source, Split
 from ferlab.errors import ConfigError, DataError, SpecError, suggest
 from ferlab.losses import LabelCounts
 from ferlab.metrics import EPOCH_METRICS, LOWER_IS_BETTER
-from ferlab.models import build
-from ferlab.spec import ModelSpec
+from ferlab.models import build, load_weights
+from ferlab.models.timm_backbone import TIMM_NAMES, published_input
+from ferlab.spec import CHANNELS, ModelSpec
 from ferlab.train.clock import Clock
 from ferlab.train.engine import EngineOptions
 from ferlab.train.fit import Fit, FitOptions, Step
@@ -35,16 +36,30 @@ from ferlab.train.transform import MixOptions, Transform
 
 @dataclass
 class ModelConfig:
-    """conf/model/*.yaml: a name, plain options, and what the specification says of the input."""
+    """conf/model/*.yaml: a name, plain options, and what the specification says of the input.
+
+    Attributes:
+        size, mean, std: null for what timm says of its network.
+        heads: what the network answers: expression, affect or both.
+        weights: to start from: timm, a .safetensors file or a bundle; null is from scratch.
+    """
 
     name: str
-    size: int
+    size: int | None
     colour: str
     interpolation: str
-    mean: list[float]
-    std: list[float]
-    heads: list[str] = field(default_factory=lambda: ["expression"])
+    mean: list[float] | None
+    std: list[float] | None
     options: dict[str, Any] = field(default_factory=dict)
+    heads: list[str] = field(default_factory=lambda: ["expression"])
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        for head in self.heads:
+            if head not in EPOCH_METRICS:
+                raise ConfigError(f"unknown head '{head}' in model.heads; {suggest(head, EPOCH_METRICS)}")
+        if not self.heads:
+            raise ConfigError("model.heads must name expression, affect or both, got none; add one")
 
 
 @dataclass
@@ -117,24 +132,32 @@ class TrainConfig:
 
 def model_spec(model: ModelConfig, source: Source) -> ModelSpec:
     """What the model's config and the data say together."""
-    for head in model.heads:
-        if head not in EPOCH_METRICS:
-            raise ConfigError(f"unknown head '{head}' in model.heads; {suggest(head, EPOCH_METRICS)}")
-    if not model.heads:
-        raise ConfigError("model.heads must name expression, affect or both, got none")
     try:
         return ModelSpec(
             expression=source.labels if "expression" in model.heads else (),
             affect="affect" in model.heads,
-            size=model.size,
             colour=model.colour,  # type: ignore[arg-type]
             interpolation=model.interpolation,  # type: ignore[arg-type]
-            mean=tuple(model.mean),
-            std=tuple(model.std),
             face=source.face,
+            **input_of(model),
         )
     except SpecError as error:
         raise ConfigError(f"model: {error}") from error
+
+
+def input_of(model: ModelConfig) -> dict[str, Any]:
+    """The specification's size, mean and std: the config's, and where it says null, those of timm's weights."""
+    values = {"size": model.size, "mean": model.mean, "std": model.std}
+    open_ones = [key for key, value in values.items() if value is None]
+    if open_ones:
+        name = TIMM_NAMES.get(model.name) or model.options.get("name")
+        if name is None:
+            raise ConfigError(
+                f"model.{open_ones[0]} must be given for {model.name}, got null; only timm's networks have their own"
+            )
+        published = published_input(name, CHANNELS.get(model.colour, 3))
+        values |= {key: published[key] for key in open_ones}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def build_fit(
@@ -220,6 +243,8 @@ def build_state(config: TrainConfig, spec: ModelSpec, loss: nn.Module, fabric: F
     trainer = config.trainer
     torch.manual_seed(config.seed)  # the same first weights in every process
     net = build(spec, config.model.name, config.model.options)
+    # A resumed run gets its weights from the checkpoint; the file that it started from may be gone.
+    weights = load_weights(net, config.model.weights) if config.model.weights and not config.resume else None
     groups = parameter_groups(net, loss, config.optimizer["lr"], config.optimizer["weight_decay"], trainer.backbone_lr)
     optimizer = instantiate(config.optimizer, params=groups)
     maximise = trainer.monitor not in LOWER_IS_BETTER
@@ -228,7 +253,7 @@ def build_state(config: TrainConfig, spec: ModelSpec, loss: nn.Module, fabric: F
     compiled: Any = torch.compile(net) if trainer.compile else net
     module, wrapped = fabric.setup(compiled, optimizer)
     torch.manual_seed(config.seed + fabric.global_rank)  # from here on, dropout differs between processes
-    return State(fabric, net, module, loss, wrapped, schedule, ema_of(net, trainer.ema))
+    return State(fabric, net, module, loss, wrapped, schedule, ema_of(net, trainer.ema), weights=weights)
 
 
 def build_feed(config: TrainConfig, split: Split, spec: ModelSpec, device: torch.device, sample: Any) -> Feed:

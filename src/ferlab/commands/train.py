@@ -45,6 +45,7 @@ def train(invocation: "Invocation") -> int:
     clock = Clock()
     with listening() as stop, ProgressView(console, trainer.epochs, trainer.monitor) as view:
         run = build_fit(options, source, spec, fabric, stop, view.step, clock)
+        note_weights(run, record, console)
         if resumed:
             run.state.restore(load_checkpoint(folder.checkpoint, fabric.device))
         with clock("tracking"):
@@ -110,6 +111,7 @@ def describe(options: TrainConfig, source: Source, fabric: Fabric) -> dict[str, 
         "recipe": options.digest,
         "seed": options.seed,
         "precision": str(fabric._precision.precision),
+        "weights": None,
         "mlflow_run": None,
     }
 
@@ -122,7 +124,7 @@ def compare(before: dict[str, Any], record: dict[str, Any], console: Console, re
         if was.get(key) != now[key]:
             console.print(f"note: {key} was {was.get(key)}, now {now[key]}: numbers may differ")
     if resumed:
-        record |= {"command": before["command"], "mlflow_run": before["mlflow_run"]}
+        record |= {key: before[key] for key in ("command", "mlflow_run", "weights") if key in before}
 
 
 def announce(source: Source, record: dict[str, Any], folder: RunFolder, console: Console) -> None:
@@ -135,6 +137,13 @@ def announce(source: Source, record: dict[str, Any], folder: RunFolder, console:
     console.print("labels  " + ", ".join(k if k == v else f"{k} → {v}" for k, v in names.items()))
     console.print(f"machine {record['environment']['device']}, {record['precision']}")
     console.print(f"run     {folder.path}")
+
+
+def note_weights(run: Fit, record: dict[str, Any], console: Console) -> None:
+    """Print and record what the network started from, if not from scratch."""
+    if (weights := run.state.weights) is not None:
+        console.print(f"weights {weights}")
+        record["weights"] = {"path": weights.path, "sha256": weights.sha256}
 
 
 def start_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any], options: TrainConfig, run: Fit) -> None:

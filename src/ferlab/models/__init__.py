@@ -6,17 +6,25 @@ from typing import Any
 
 from ferlab.errors import ConfigError, suggest
 from ferlab.models.custom_cnn import CustomCNN
+from ferlab.models.mlp import MLP
 from ferlab.models.net import Backbone, Net
+from ferlab.models.pretrained import Loaded, load_weights
 from ferlab.models.se_resnet import SEResNet
 from ferlab.models.small_resnet import SmallResNet
+from ferlab.models.timm_backbone import TimmBackbone, mobilenetv2, resnet18, vit_tiny
 from ferlab.spec import ModelSpec
 
-__all__ = ["BUILDERS", "Net", "build"]
+__all__ = ["BUILDERS", "Loaded", "Net", "build", "load_weights"]
 
 BUILDERS: dict[str, Callable[..., Backbone]] = {
     "custom_cnn": CustomCNN,
+    "mlp": MLP,
+    "mobilenetv2": mobilenetv2,
+    "resnet18": resnet18,
     "se_resnet": SEResNet,
     "small_resnet": SmallResNet,
+    "timm": TimmBackbone,
+    "vit_tiny": vit_tiny,
 }
 
 
@@ -39,7 +47,7 @@ def build(spec: ModelSpec, name: str, options: Mapping[str, Any]) -> Net:
             raise ConfigError(f"unknown option '{option}' of model {name}; {suggest(option, known)}")
     try:
         backbone = BUILDERS[name](channels=spec.channels, size=spec.size, **options)
-    except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:  # torch raises all kinds
-        reason = " ".join(str(error).split())
+    except (TypeError, ValueError, ArithmeticError, AssertionError, LookupError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__  # torch and timm raise all kinds
         raise ConfigError(f"cannot build model {name} with {dict(options)}: {reason}; correct model.options") from error
     return Net(spec, backbone)

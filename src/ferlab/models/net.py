@@ -1,8 +1,10 @@
 """`Net`: normalisation, a backbone and the heads, built from a specification."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ferlab.errors import ConfigError
 from ferlab.spec import ModelSpec
 
 
@@ -61,6 +63,26 @@ def conv_bn(channels_in: int, channels_out: int, kernel: int = 3, stride: int = 
     """Convolution without bias, padded to keep the size, and batch normalisation, which makes a bias useless."""
     convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels_out))
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of features, (n, width), that takes a batch of one face as well.
+
+    One face has no variance; an epoch's last batch may hold no more. It is normalised by the running statistics.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(n, width) -> the same."""
+        if self.training and len(input) == 1:
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(input)
+
+
+def dense_bn(before: int, after: int) -> nn.Sequential:
+    """Fully connected layer without bias, batch normalisation, which makes a bias useless, and ReLU."""
+    if after < 1:
+        raise ConfigError(f"a hidden layer must have 1 or more features, got {after}; correct model.options")
+    return nn.Sequential(nn.Linear(before, after, bias=False), BatchNorm(after), nn.ReLU())
 
 
 def initialise(module: nn.Module) -> None:

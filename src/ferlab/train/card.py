@@ -18,6 +18,10 @@ def model_card(
         metrics: validation metrics of the epoch that was kept.
     """
     counts = ", ".join(f"{n:,} {split}" for split, n in provenance["counts"].items())
+    weights = provenance.get("weights")
+    started = (
+        f"fine-tuned from {weights['path']}, which may have terms of its own" if weights else "trained from scratch"
+    )
     rows = "\n".join(
         f"| {key.removeprefix('validation/')} | {value:.4f} |"
         for key, value in metrics.items()
@@ -35,7 +39,7 @@ def model_card(
     limits = "\n".join(weaknesses)
     return f"""# {name}
 
-{model["name"]}, {spec.size}×{spec.size} {spec.colour}. {" ".join(answers)}
+{model["name"]}, {spec.size}×{spec.size} {spec.colour}, {started}. {" ".join(answers)}
 
 ## Data
 {provenance["protocol"]}. Faces: {counts}; digest {provenance["data_digest"]}.

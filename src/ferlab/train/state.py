@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from ferlab.errors import TrainingError
 from ferlab.files import replacing, why_unwritable
-from ferlab.models import Net
+from ferlab.models import Loaded, Net
 from ferlab.train.optim import Schedule
 
 FORMAT = 2
@@ -61,6 +61,7 @@ class State:
         optimizer, schedule: see optim.py.
         ema: the moving average of the weights, or None.
         position, best: see there.
+        weights: what the network started from, or None for from scratch; a resumed run has no need to know.
     """
 
     fabric: Fabric
@@ -72,6 +73,7 @@ class State:
     ema: Any
     position: Position = field(default_factory=Position)
     best: Best = field(default_factory=Best)
+    weights: Loaded | None = None
 
     @property
     def answering(self) -> Net:
