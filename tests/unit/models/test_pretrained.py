@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+from unittest.mock import Mock
 
 import huggingface_hub
 import pytest
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 import torchvision
 from safetensors.torch import load_file, save_file
 
-from ferlab.bundle import Bundle, load_bundle, save_bundle
+from ferlab.bundle import Bundle, save_bundle
 from ferlab.errors import ConfigError
 from ferlab.labels import AFFECTNET, FERPLUS, RAFDB_COMPOUND
 from ferlab.models import build, load_weights
@@ -38,6 +39,13 @@ def published(name, file, seed=5, **options):
     return network
 
 
+@pytest.fixture
+def resnet(tmp_path):
+    """The file of a published network for `net_of(**RGB)`."""
+    published("test_resnet", tmp_path / "resnet.safetensors")
+    return tmp_path / "resnet.safetensors"
+
+
 def bundle_of(net, name, options, folder, **fields):
     save_bundle(Bundle(ModelSpec(fields.pop("labels", FERPLUS), **fields), {"name": name, "options": options}, net, {}),
                 folder, {}, "a card")  # fmt: skip
@@ -61,9 +69,10 @@ def refused(net, source):
 # a file of timm's
 
 
-def test_a_published_file_answers_as_timm_does(tmp_path):
+def test_a_published_file_answers_as_timm_does_and_leaves_the_heads_alone(tmp_path):
     network = published("test_resnet", tmp_path / "w.safetensors")
-    net = net_of(**RGB)
+    net = net_of(affect=True, **RGB)
+    before = state(net.heads)
     loaded = load_weights(net, tmp_path / "w.safetensors")
     images = torch.randn(2, 3, 48, 48)
     with torch.no_grad():
@@ -72,23 +81,15 @@ def test_a_published_file_answers_as_timm_does(tmp_path):
     assert loaded.loaded == sum(not key.endswith("num_batches_tracked") for key in net.backbone.state_dict())
     assert loaded.adapted == loaded.fresh == ()
     assert set(loaded.skipped) == {"body.fc.weight", "body.fc.bias"}
+    assert all(torch.equal(value, before[key]) for key, value in net.heads.state_dict().items())
     assert loaded.sha256 == hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
     assert str(loaded) == f"{tmp_path}/w.safetensors: {loaded.loaded} tensors; left out fc.bias, fc.weight"
 
 
-def test_the_heads_stay_as_they_are(tmp_path):
-    published("test_resnet", tmp_path / "w.safetensors")
-    net = net_of(affect=True, **RGB)
-    before = state(net.heads)
-    load_weights(net, tmp_path / "w.safetensors")
-    assert all(torch.equal(value, before[key]) for key, value in net.heads.state_dict().items())
-
-
-def test_a_hidden_layer_of_its_own_starts_from_the_seed_and_is_named(tmp_path):
-    published("test_resnet", tmp_path / "w.safetensors")
+def test_a_hidden_layer_of_its_own_starts_from_the_seed_and_is_named(resnet):
     net = net_of(options=RESNET | {"hidden": 6}, **RGB)
     before = state(net.backbone.hidden)
-    loaded = load_weights(net, tmp_path / "w.safetensors")
+    loaded = load_weights(net, resnet)
     assert all(torch.equal(value, before[key]) for key, value in net.backbone.hidden.state_dict().items())
     assert loaded.fresh[0] == "hidden.0.weight"
     assert "from scratch hidden.0.weight, hidden.1.weight, hidden.1.bias, and 2 more" in str(loaded)
@@ -106,9 +107,8 @@ def test_torchvisions_resnet18_has_timms_names(tmp_path):
         torch.testing.assert_close(net.backbone(images), network.eval()(images))
 
 
-def test_half_precision_is_widened_and_uncounted_batches_are_no_fault(tmp_path):
-    published("test_resnet", tmp_path / "w.safetensors")
-    tensors = {k: v.half() for k, v in load_file(tmp_path / "w.safetensors").items() if not k.endswith("_tracked")}
+def test_half_precision_is_widened_and_uncounted_batches_are_no_fault(resnet, tmp_path):
+    tensors = {k: v.half() for k, v in load_file(resnet).items() if not k.endswith("_tracked")}
     save_file(tensors, tmp_path / "half.safetensors")
     net = net_of(**RGB)
     load_weights(net, tmp_path / "half.safetensors")
@@ -133,24 +133,18 @@ def test_whatever_timm_ends_in_is_left_out_and_nothing_else(name, tmp_path):
 
 
 def test_summing_over_rgb_answers_a_grey_picture_as_three_equal_channels_by_hand(tmp_path):
-    kernel = torch.arange(2 * 3 * 2 * 2, dtype=torch.float32).reshape(2, 3, 2, 2)
-    grey = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
-    on_three = F.conv2d(grey.repeat(1, 3, 1, 1), kernel)
-    # Kernel 0: channel sums 0+4+8, 1+5+9, 2+6+10, 3+7+11 = 12, 15, 18, 21; 12·1 + 15·2 + 18·3 + 21·4 = 180.
-    # Kernel 1: 12 more in each of three channels: 48, 51, 54, 57; 48·1 + 51·2 + 54·3 + 57·4 = 540.
-    assert on_three.flatten().tolist() == [180, 540]
-    net = net_of("timm", RESNET)
-    first = first_convolution(net)
-    wanted = first.weight.shape
-    whole = torch.zeros(wanted[0], 3, *wanted[2:])
-    whole[:2, :, :2, :2] = kernel
-    tensors = {key.removeprefix("backbone.body."): value for key, value in net.state_dict().items()}
-    tensors = {key: value for key, value in tensors.items() if not key.startswith("heads.")}
-    name = next(key for key, value in tensors.items() if value.shape == wanted)
-    save_file(tensors | {name: whole}, tmp_path / "w.safetensors")
-    loaded = load_weights(net, tmp_path / "w.safetensors")
-    assert loaded.adapted == (f"{name} summed from RGB to grey",)
-    assert F.conv2d(grey, first.weight[:2, :, :2, :2]).flatten().tolist() == [180, 540]
+    options = {"width": 1, "depth": 1}
+    before, after = net_of("small_resnet", options, **RGB), net_of("small_resnet", options)
+    with torch.no_grad():
+        first_convolution(before).weight.zero_()[0, :, :2, :2] = torch.arange(12.0).reshape(3, 2, 2)
+    bundle_of(before, "small_resnet", options, tmp_path / "bundle", **RGB)
+    loaded = load_weights(after, tmp_path / "bundle")
+    assert loaded.adapted == ("features.0.0.weight summed from RGB to grey",)
+    grey = torch.zeros(1, 1, 5, 5)
+    grey[..., :2, :2] = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    # 0 + 4 + 8, 1 + 5 + 9, 2 + 6 + 10, 3 + 7 + 11 are 12, 15, 18, 21, and 12·1 + 15·2 + 18·3 + 21·4 is 180.
+    assert F.conv2d(grey.repeat(1, 3, 1, 1), first_convolution(before).weight).item() == 180
+    assert F.conv2d(grey, first_convolution(after).weight).item() == 180
 
 
 def first_convolution(net):
@@ -245,18 +239,6 @@ def test_a_hidden_layer_on_one_side_only_is_named(old, new, tmp_path):
     }
 
 
-def test_a_network_with_weights_is_saved_as_a_name_and_options(tmp_path):
-    """Nothing but the bundle is needed to load it."""
-    published("test_resnet", tmp_path / "w.safetensors")
-    net = net_of(**RGB)
-    load_weights(net, tmp_path / "w.safetensors")
-    bundle_of(net, "timm", RESNET, tmp_path / "bundle", **RGB)
-    (tmp_path / "w.safetensors").unlink()
-    images = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
-    with torch.no_grad():
-        assert torch.equal(load_bundle(tmp_path / "bundle").net(images)["expression"], net(images)["expression"])
-
-
 # what does not fit
 
 
@@ -288,9 +270,8 @@ def test_a_deeper_network_is_refused(tmp_path):
     assert ", and 77 more)" in said
 
 
-def test_a_file_with_one_tensor_too_few_or_too_many_is_refused(tmp_path):
-    published("test_resnet", tmp_path / "w.safetensors")
-    tensors = load_file(tmp_path / "w.safetensors")
+def test_a_file_with_one_tensor_too_few_or_too_many_is_refused(resnet, tmp_path):
+    tensors = load_file(resnet)
     key = next(key for key in tensors if key.startswith("layer2") and key.endswith("running_mean"))
     save_file({k: v for k, v in tensors.items() if k != key}, tmp_path / "few.safetensors")
     assert f"1 missing ({key} " in refused(net_of(**RGB), tmp_path / "few.safetensors")
@@ -314,23 +295,21 @@ def test_position_embeddings_of_no_square_grid_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_refused(value, tmp_path):
-    published("test_resnet", tmp_path / "w.safetensors")
-    tensors = load_file(tmp_path / "w.safetensors")
+def test_weights_that_are_not_finite_are_refused(value, resnet):
+    tensors = load_file(resnet)
     tensors["bn1.weight"][1] = value
-    save_file(tensors, tmp_path / "w.safetensors")
-    assert "must be finite, got NaN or infinity in bn1.weight; " in refused(net_of(**RGB), tmp_path / "w.safetensors")
+    save_file(tensors, resnet)
+    assert "must be finite, got NaN or infinity in bn1.weight; " in refused(net_of(**RGB), resnet)
 
 
 # what is no file of weights
 
 
 @pytest.mark.parametrize("keep", [0, 7, 1000, -1])
-def test_a_truncated_file_is_refused(keep, tmp_path):
-    published("test_resnet", tmp_path / "w.safetensors")
-    content = (tmp_path / "w.safetensors").read_bytes()
-    (tmp_path / "w.safetensors").write_bytes(content[:keep])
-    said = refused(net_of(**RGB), tmp_path / "w.safetensors")
+def test_a_truncated_file_is_refused(keep, resnet):
+    content = (resnet).read_bytes()
+    (resnet).write_bytes(content[:keep])
+    said = refused(net_of(**RGB), resnet)
     assert "must be a whole safetensors file: " in said
     assert said.endswith("; copy it again")
 
@@ -410,11 +389,7 @@ def test_without_a_network_the_hubs_own_error_is_one_line(name, options, monkeyp
 @pytest.mark.parametrize("error", [OSError("no route\nto host"), RuntimeError("No pretrained weights exist")])
 def test_any_failure_of_the_hub_is_one_line_and_no_fallback(error, monkeypatch):
     net = net_of()
-
-    def create_model(*arguments, **options):
-        raise error
-
-    monkeypatch.setattr(timm, "create_model", create_model)
+    monkeypatch.setattr(timm, "create_model", Mock(side_effect=error))
     assert " ".join(str(error).split()) in refused(net, "timm")
 
 
