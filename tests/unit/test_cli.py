@@ -111,12 +111,7 @@ def test_help_of_a_command_shows_its_keys(ferlab, words):
     assert COMMANDS["train"].summary in out.splitlines()[0]
     shown = yaml.safe_load(out.split("(??? must be given)")[1])
     assert shown == plain(compose("train", []))
-<<<<<<< HEAD
     assert any(line.split()[:2] == ["model", "custom_cnn,"] for line in out.splitlines())
-=======
-    models = ", ".join(groups("train")["model"])
-    assert any(line.split() == f"model {models}".split() for line in out.splitlines())
->>>>>>> models
 
 
 def test_help_of_several_commands_is_asked_for_by_their_first_word(ferlab):
