@@ -179,13 +179,14 @@ def build_fit(
     check_truth(spec, (train, validation), config.trainer.monitor)
     augment = None if config.augment.batch is None else instantiate(config.augment.batch)
     sample = None if config.augment.sample is None else instantiate(config.augment.sample)
-    steps = -(-len(train) // config.trainer.batch_size)
+    order = partial(epoch_order, train, config.trainer.sampler, config.seed)
+    steps = -(-len(order(0)) // config.trainer.batch_size)
     state = build_state(config, spec, loss, fabric, steps)
     return Fit(
         state=state,
         options=config.trainer,
         seed=config.seed,
-        order=partial(epoch_order, train, config.trainer.sampler, config.seed),
+        order=order,
         train=build_feed(config, train, spec, fabric.device, sample),
         transform=Transform(len(spec.expression), config.seed, train.draw, augment, config.augment.mix),
         validation=build_feed(config, validation, spec, fabric.device, None),

@@ -36,16 +36,17 @@ def train(invocation: "Invocation") -> int:
     console = Console(quiet=not fabric.is_global_zero, highlight=False, soft_wrap=True)
     source: Source = config.instantiate(options.data)
     spec = model_spec(options.model, source)
-    folder = resumed or new_run(options, source, fabric)
     record = describe(options, source, fabric) | {"spec_digest": spec.digest}
     if earlier is not None:
         compare(earlier.read_record(), record, console, resumed is not None)
-    announce(source, record, folder, console)
+    announce(source, record, console)
     tracker = Tracker(options.tracker if fabric.is_global_zero else TrackerOptions("none"), console.print)
     clock = Clock()
     with listening() as stop, ProgressView(console, trainer.epochs, trainer.monitor) as view:
         run = build_fit(options, source, spec, fabric, stop, view.step, clock)
         note_weights(run, record, console)
+        folder = resumed or new_run(options, source, fabric)  # not before: what cannot be built leaves nothing behind
+        console.print(f"run     {folder.path}")
         if resumed:
             run.state.restore(load_checkpoint(folder.checkpoint, fabric.device))
         with clock("tracking"):
@@ -127,7 +128,7 @@ def compare(before: dict[str, Any], record: dict[str, Any], console: Console, re
         record |= {key: before[key] for key in ("command", "mlflow_run", "weights") if key in before}
 
 
-def announce(source: Source, record: dict[str, Any], folder: RunFolder, console: Console) -> None:
+def announce(source: Source, record: dict[str, Any], console: Console) -> None:
     """Print the data, what was left out of it, how its labels were mapped, and the machine."""
     faces = ", ".join(f"{n:,} {name}" for name, n in record["counts"].items())
     console.print(f"data    {source.protocol}: {faces}")
@@ -136,7 +137,6 @@ def announce(source: Source, record: dict[str, Any], folder: RunFolder, console:
     names = {found: name if name in source.labels else "left out" for found, name in source.mapping.items()}
     console.print("labels  " + ", ".join(k if k == v else f"{k} → {v}" for k, v in names.items()))
     console.print(f"machine {record['environment']['device']}, {record['precision']}")
-    console.print(f"run     {folder.path}")
 
 
 def note_weights(run: Fit, record: dict[str, Any], console: Console) -> None:

@@ -179,10 +179,10 @@ class Streamed:
         self.targets = _targets(split)
         self.device = device
         self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.sampler: list[list[tuple[int, int, int]]] = []
+        self.keys = _Keys()
         self.loader: DataLoader[Tensor | FerlabError] = DataLoader(
             _Faces(split, spec, sample, seed),
-            batch_sampler=self.sampler,  # filled for each epoch; the workers stay
+            batch_sampler=self.keys,  # of another epoch each time; the workers stay
             collate_fn=_stack,
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -193,7 +193,7 @@ class Streamed:
         )
 
     def batches(self, epoch: int, parts: Sequence[Part]) -> Iterator[Batch]:
-        self.sampler[:] = [[(epoch, int(p), int(r)) for p, r in zip(x.positions, x.rows, strict=True)] for x in parts]
+        self.keys.epoch, self.keys.parts = epoch, parts
         for part, images in zip(parts, self.loader, strict=True):
             if isinstance(images, FerlabError):
                 raise images
@@ -201,6 +201,21 @@ class Streamed:
             targets = {name: value[rows].to(self.device, non_blocking=True) for name, value in self.targets.items()}
             images = images.to(self.device, non_blocking=True).contiguous(memory_format=self.format)
             yield Batch(part, images, targets)
+
+
+class _Keys:
+    """The (epoch, position, row) of each face, a list a part, made as they are asked for: an epoch may be long."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.parts: Sequence[Part] = ()
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        for part in self.parts:
+            yield [(self.epoch, int(p), int(r)) for p, r in zip(part.positions, part.rows, strict=True)]
 
 
 class _Faces(Dataset[Tensor | FerlabError]):

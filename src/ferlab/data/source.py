@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -301,6 +302,10 @@ class Source:
 
     def digest(self) -> str:
         """Sixteen hex digits over every split's pictures and labels, to tell whether two runs saw the same data."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         result = hashlib.sha256("\n".join(self.labels).encode())
         for name in SPLITS:
             if (split := self.splits.get(name)) is not None:
