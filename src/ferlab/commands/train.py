@@ -1,6 +1,7 @@
 """`ferlab train`: from a config to a run's folder with a bundle in it."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,6 +182,16 @@ def say_stopped(run: Fit, folder: RunFolder, console: Console) -> None:
     console.print(f"  ferlab train resume={shlex.quote(str(folder.path))}")
 
 
+def data_options(data: Mapping[str, Any], name: str) -> list[str]:
+    """The `data.key=value` by which a run differs from `data=<name>` alone; lists and parts are left out."""
+    if name not in config.groups("evaluate")["data"]:
+        return []
+    default = config.plain(config.compose("evaluate", [f"data={name}"]))["data"]
+    changed = {key: value for key, value in data.items() if value != default.get(key)}
+    texts = {k: str(v).lower() if isinstance(v, bool) else v for k, v in changed.items()}
+    return [f"data.{k}={v}" for k, v in texts.items() if isinstance(v, str | int | float)]
+
+
 def summarise(
     run: Fit, folder: RunFolder, options: TrainConfig, source: Source, clock: Clock, console: Console
 ) -> None:
@@ -190,6 +201,6 @@ def summarise(
         f"best    {run.monitor} {best.value:.4f} at epoch {best.epoch}, on {len(run.truth):,} validation faces, "
         f"plain, selected on this split; tracking took {clock.seconds['tracking']:.1f} s"
     )
-    root = f" data.root={shlex.quote(options.data['root'])}" if "root" in options.data else ""
-    console.print(f"next    ferlab evaluate bundle={shlex.quote(str(folder.bundle))} data={source.name}{root}")
+    words = [f"bundle={folder.bundle}", f"data={source.name}", *data_options(options.data, source.name)]
+    console.print(f"next    ferlab evaluate {' '.join(map(shlex.quote, words))}")
     console.print("        ferlab ui")

@@ -26,5 +26,5 @@ def test_the_card_is_silent_on_a_head_that_is_not_there():
     affect, labels = card(ModelSpec((), affect=True)), card(ModelSpec(RAFDB))
     assert "Labels in order" not in affect
     assert "Rare classes" not in affect
-    assert "gray. Valence and arousal, each from -1 to 1.\n" in affect
+    assert "gray, trained from scratch. Valence and arousal, each from -1 to 1.\n" in affect
     assert "alence" not in labels
