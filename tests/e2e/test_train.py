@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -293,6 +294,16 @@ def test_a_missing_dataset_leaves_no_run_behind(capsys: pytest.CaptureFixture[st
     assert main(["train", "data=fer2013", "data.root=nowhere", "tracker=none"]) == 1
     assert "nowhere" in capsys.readouterr().err
     assert not Path("outputs").exists()
+
+
+def test_the_command_that_it_names_next_evaluates_on_the_same_data(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(*TINY, "trainer.epochs=1")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next    ferlab evaluate")]
+    words = shlex.split(line)[2:]
+    assert words == ["evaluate", f"bundle={folder.bundle}", "data=synthetic", *TINY[1:5]]
+    assert main([*words, "bootstrap=10"]) == 0
+    (report,) = folder.path.glob("evaluation/*/report.json")
+    assert json.loads(report.read_text())["dataset"]["digest"] == folder.read_record()["data_digest"]
 
 
 def test_valence_and_arousal_are_trained_beside_expressions(capsys: pytest.CaptureFixture[str]) -> None:
