@@ -93,13 +93,16 @@ def _ratio(values: Sequence[float], others: Sequence[float]) -> dict[str, float]
 
 
 def _memory_mb() -> float:
-    """Memory of this process and its workers, MiB, pages that they share counted once (PSS)."""
+    """Memory of this process and its workers, MiB, shared pages counted once; without pages of files, such as a packed
+    cache's, which the kernel takes back when it needs them.
+    """
     own = os.getpid()
     children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
     total = 0
     for pid in (str(own), *children):
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+        own_pages = ("Pss_Anon:", "Pss_Shmem:")
+        total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith(own_pages))
     return total / 1024
 
 
