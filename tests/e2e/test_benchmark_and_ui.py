@@ -1,4 +1,4 @@
-"""`ferlab benchmark train` and `ferlab ui`: that they measure and refuse what they say, not how fast anything is."""
+"""`ferlab benchmark` and `ferlab ui`: that they measure and refuse what they say, not how fast anything is."""
 
 import json
 import socket
@@ -16,6 +16,23 @@ TINY = [
 
 
 pytestmark = pytest.mark.usefixtures("in_tmp")
+
+
+def test_the_feeds_take_turns_on_the_same_step(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "feeds", *TINY, "augment=batched", "out=figures.json", "--debug"]) == 0
+    figures = json.loads(Path("figures.json").read_text())
+    rates = figures["images_per_s"]
+    assert list(rates) == ["resident", "packed", "streamed, 0 workers", "streamed, 2 workers"]
+    ratios = [a / b for a, b in zip(rates["packed"], rates["resident"], strict=True)]
+    assert figures["of_resident"]["packed"]["max"] == pytest.approx(max(ratios))
+    assert all(len(values) == 3 and min(values) > 50 for values in figures["memory_mb"].values())  # one of warming up
+    assert "memory with 2 workers" in capsys.readouterr().out
+    assert not Path("outputs").exists()
+
+
+def test_feeds_differ_in_nothing_but_reading(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "feeds", *TINY, "augment=standard"]) == 2
+    assert "needs an augmentation of batches, which all feeds take; use augment=batched" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("augment", ["batched", "standard"])
