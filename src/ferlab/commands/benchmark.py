@@ -43,13 +43,18 @@ class BenchmarkConfig(TrainConfig):
     out: str | None = None
 
 
-def train(invocation: "Invocation") -> None:
-    """Time the training step as `ferlab train` runs it, its bound, and a plain PyTorch loop, in turns."""
+def read_config(invocation: "Invocation") -> BenchmarkConfig:
+    """The checked config, with a tiny constant rate: it changes no speed, and the weights cannot run away."""
     options = config.typed(config.compose("benchmark", invocation.overrides), BenchmarkConfig)
-    imports_mb = _peak_mb()
-    # Neither changes the speed, and the weights must not run away however many steps are timed.
     options.scheduler = {"_target_": "ferlab.train.optim.constant"}
     options.optimizer["lr"] = 1e-5
+    return options
+
+
+def train(invocation: "Invocation") -> None:
+    """Time the training step as `ferlab train` runs it, its bound, and a plain PyTorch loop, in turns."""
+    options = read_config(invocation)
+    imports_mb = _peak_mb()
     fabric = launch(options.trainer)
     source: Source = config.instantiate(options.data)
     spec = model_spec(options.model, source)

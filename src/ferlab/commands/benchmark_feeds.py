@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ferlab import config
-from ferlab.commands.benchmark import BenchmarkConfig, in_turns, rate
+from ferlab.commands.benchmark import in_turns, rate, read_config
 from ferlab.commands.recipe import build_fit, model_spec
 from ferlab.data.loaders import Rows
 from ferlab.data.source import Source
@@ -39,12 +39,9 @@ WAYS = {
 
 def feeds(invocation: "Invocation") -> None:
     """Time the same training step on faces that are resident, packed and streamed, in turns."""
-    options = config.typed(config.compose("benchmark", invocation.overrides), BenchmarkConfig)
+    options = read_config(invocation)
     if options.augment.sample is not None:
         raise ConfigError("benchmark feeds needs an augmentation of batches, which all feeds take; use augment=batched")
-    # Neither changes the speed, and the weights must not run away however many steps are timed.
-    options.scheduler = {"_target_": "ferlab.train.optim.constant"}
-    options.optimizer["lr"] = 1e-5
     fabric = launch(options.trainer)
     source: Source = config.instantiate(options.data)
     spec = model_spec(options.model, source)

@@ -1,64 +1,48 @@
 """`ferlab compare`: several bundles on one split, in one table."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
 from ferlab import config
+from ferlab.commands.scoring import MISSING, ScoringConfig, progress
 from ferlab.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
 
-MISSING: Any = "???"
 WIDTH = 120  # columns, where the output is no terminal
 STYLES = {"better": "green", "worse": "red", "within noise": "yellow"}
 
 
 @dataclass
-class CompareConfig:
+class CompareConfig(ScoringConfig):
     """Keys of conf/compare.yaml, which explains them."""
 
     bundles: Any = MISSING
-    data: dict[str, Any] = field(default_factory=dict)
-    split: str = "validation"
-    tta: str = "plain"
-    bootstrap: int = 2000
-    seed: int = 0
-    batch_size: int = 256
-    device: str = "auto"
     sort: str = "accuracy"
     reference: str | None = None
-    out: str | None = None
 
 
 def compare(invocation: "Invocation") -> None:
     """Score bundles on the same faces, print the table and write compare.json and compare.html."""
     settings = config.typed(config.compose(invocation.command.config, invocation.overrides), CompareConfig)
-    for key in ("bootstrap", "batch_size"):
-        if getattr(settings, key) < 1:
-            raise ConfigError(f"{key} must be at least 1, got {getattr(settings, key)}")
     folders = find(settings.bundles)
 
     from ferlab.bundle import load_bundle, pick_device
     from ferlab.evaluate.compare import Row, check, score
     from ferlab.evaluate.compare import compare as compare_rows
     from ferlab.evaluate.compare_report import KIND, default_folder, write_comparison
-    from ferlab.evaluate.evaluation import Settings
     from ferlab.evaluate.repeats import group, run_folder
     from ferlab.evaluate.report import check_folder
-    from ferlab.evaluate.tta import views
 
-    views(settings.tta)  # before minutes of work
+    how = settings.settings()
     device = pick_device(settings.device)
     loaded = [load_bundle(folder, device) for folder in folders]
     groups = group(list({run_folder(bundle): bundle for bundle in loaded}.values()))  # each once
@@ -66,8 +50,10 @@ def compare(invocation: "Invocation") -> None:
     reference = check(groups, source, settings.split, settings.sort, settings.reference)
     folder = Path(settings.out or default_folder(source.name, settings.split, settings.tta))
     check_folder(folder, KIND)
-    how = Settings(settings.split, settings.tta, settings.bootstrap, settings.seed, settings.batch_size)
-    rows = [Row(name, tuple(score(b, source, how, partial(_progress, name)) for b in g)) for name, g in groups.items()]
+    rows = []
+    for name, members in groups.items():
+        watch = partial(progress, f"scoring {name}")
+        rows.append(Row(name, tuple(score(bundle, source, how, watch) for bundle in members)))
     document = write_comparison(compare_rows(rows, settings.sort, reference), folder)
     _print(document, folder)
 
@@ -90,11 +76,6 @@ def find(bundles: Any) -> list[Path]:
             raise BundleError(f"bundles must be runs' or bundles' folders, got nothing at '{pattern}'; {remedy}")
         found += map(Path, matches)
     return found
-
-
-def _progress(name: str, starts: Sequence[int]) -> Iterable[int]:
-    console = Console(stderr=True)
-    return track(starts, f"scoring {escape(name)}", console=console, transient=True, disable=not console.is_terminal)
 
 
 def _print(document: dict[str, Any], folder: Path) -> None:

@@ -200,7 +200,9 @@ def _verdict(findings: Findings) -> Iterator[str]:
         first, second = scope.splits
         share = scope.extra / len(source.splits[second])
         leak = f"{scope.extra:,} of {second} ({share:.1%}) have an {scope.kind} copy in {first}"
-        if findings.as_published:
+        if findings.as_published and not {first, second} <= set(source.official):
+            yield f"[bold yellow]leak[/] {leak}: a split was cut off here, face by face; say it beside a score"
+        elif findings.as_published:
             yield f"[bold yellow]leak[/] {leak}: the dataset was published so; say it beside a score"
         elif scope.kind == "exact":
             yield f"[red]leak[/] {leak}; remove them from one of the two"

@@ -57,8 +57,9 @@ def packed(split: Split, spec: ModelSpec) -> Image:
         try:
             with creating_folder(folder, replace=False) as temporary:
                 # The whole size at once: on a full disk a memory map would be killed in its middle, without an error.
-                with open(temporary / file, "wb") as opened:
-                    os.posix_fallocate(opened.fileno(), 0, int(np.prod(shape)) + 4096)
+                if hasattr(os, "posix_fallocate"):  # not on a Mac
+                    with open(temporary / file, "wb") as opened:
+                        os.posix_fallocate(opened.fileno(), 0, int(np.prod(shape)) + 4096)
                 mapped = np.lib.format.open_memmap(temporary / file, "w+", np.uint8, shape)
                 prepare_all(split, spec, mapped)
                 mapped.flush()

@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 
 from ferlab.cli import main
+from ferlab.commands.data import _verdict
 from ferlab.data.fer2013 import fer2013
 from ferlab.data.layouts import LAYOUTS
+from ferlab.data.source import Source, Split
+from ferlab.data.synthetic import DrawnImages
+from ferlab.data.verify import verify
 
 # Layout -> how to read it, where that is not data=<layout>.
 READERS = {
@@ -171,3 +175,24 @@ def test_a_missing_dataset_is_one_line_that_says_what_to_do(command, tmp_path, c
 def test_help_names_the_keys(capsys):
     assert main(["data", "write", "--help"]) == 0
     assert "layout: fer2013" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("official", "said"),
+    [
+        ({"train": 2, "validation": 1}, "[bold yellow]leak[/] {}: the dataset was published so; say it beside a score"),
+        ({"train": 2}, "[bold yellow]leak[/] {}: a split was cut off here, face by face; say it beside a score"),
+        ({}, "[red]leak[/] {}; remove them from one of the two"),
+    ],
+)
+def test_a_leak_says_whose_it_is(official, said):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    pixels[2] = pixels[0]
+    train, validation = (
+        Split(name, DrawnImages(pixels[rows], name), np.zeros(len(pixels[rows]), np.int64))
+        for name, rows in (("train", slice(2)), ("validation", slice(2, 3)))
+    )
+    splits = {"train": train, "validation": validation}
+    source = Source("copied", ("anger", "fear"), splits, "as drawn", "free", official=official)
+    leak = "1 of validation (100.0%) have an exact copy in train"
+    assert said.format(leak) in list(_verdict(verify(source)))
