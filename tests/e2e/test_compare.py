@@ -25,10 +25,10 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
-    """outputs/<day>/<time>_small of seeds 0 and 1, and outputs/hand/bundle with an affect head; never written to."""
+    """A run of each seed in a folder of its own, and hand/bundle, which has an affect head too; never written to."""
     folder = tmp_path_factory.mktemp("compare") / "outputs"
     for seed in (0, 1):
-        assert main(["train", *TINY, f"seed={seed}", "name=small", f"outputs={folder}", "--debug"]) == 0
+        assert main(["train", *TINY, f"seed={seed}", "name=small", f"outputs={folder}/seed{seed}", "--debug"]) == 0
     torch.use_deterministic_algorithms(False)
     save_bundle(untrained(FERPLUS, affect=True), folder / "hand" / "bundle", {"time/epoch_s": 2.5}, "a card")
     return folder
@@ -42,7 +42,7 @@ def run(*overrides):
 
 
 def every(outputs):
-    return f"bundles=[{outputs}/*/*_small,{outputs}/hand]"
+    return f"bundles=[{outputs}/seed*/*/*_small,{outputs}/hand]"
 
 
 def written(folder="outputs/compare/synthetic_validation_plain"):
@@ -117,7 +117,7 @@ def test_the_tables_fit_120_columns_and_have_no_colours_in_a_pipe(outputs, capsy
 def test_the_page_needs_no_other_file_and_names_are_told_as_they_are(outputs, tmp_path, capsys):
     evil = tmp_path / "<b>[red]x"
     save_bundle(untrained(FERPLUS, {"dataset": "<script>", "data_digest": "e"}), evil / "bundle", {}, "")
-    assert run(f"bundles=[{outputs}/*/*_small,'{evil}']", "out=page", "reference=<b>[red]x") == 0
+    assert run(f"bundles=[{outputs}/seed*/*/*_small,'{evil}']", "out=page", "reference=<b>[red]x") == 0
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("<b>[red]x ") for line in lines) == 2  # among the scores, and above the differences
     page = Path("page/compare.html").read_text()
@@ -132,14 +132,14 @@ def test_the_page_needs_no_other_file_and_names_are_told_as_they_are(outputs, tm
 
 
 def test_two_seeds_alone_are_one_row_without_a_difference(outputs, capsys):
-    assert run(f"bundles={outputs}/*/*_small") == 0
+    assert run(f"bundles={outputs}/seed*/*/*_small") == 0
     assert [model["seeds"] for model in written()["models"]] == [2]
     assert "against" not in capsys.readouterr().out
     assert "Is the difference" not in Path("outputs/compare/synthetic_validation_plain/compare.html").read_text()
 
 
 def test_a_run_its_bundle_and_a_glob_of_it_are_one(outputs):
-    one = next(outputs.glob("*/*_small"))
+    one = next(outputs.glob("seed*/*/*_small"))
     relative = os.path.relpath(one)
     assert run(f"bundles=[{one},{relative}/bundle,{outputs}/**/bundle]", "out=x") == 0
     assert sum(model["seeds"] for model in written("x")["models"]) == 3
