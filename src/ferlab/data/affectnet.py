@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ferlab.data.affectnet_annotations import EXPRESSIONS, Annotations
 from ferlab.data.affectnet_csv import ONE_LIST, find_annotations, find_csv, read_annotations, read_csv
 from ferlab.data.affectnet_npy import find_npy, read_npy
-from ferlab.data.cut import stratified_cut
+from ferlab.data.cut import first_copies, stratified_cut
 from ferlab.data.source import CutImages, FileImages, Images, Source, Split, SplitName
 from ferlab.errors import ConfigError, DataError, suggest
 from ferlab.faces import FaceCrop
@@ -67,7 +67,7 @@ def affectnet(
         release: which of RELEASES to read where `root` holds more than one.
         holdout: share of the training part, stratified by expression, to select on as `validation`; the official
             validation part is then the `test` split. 0 keeps it as `validation`, as the field selects and reports.
-        seed: of the holdout.
+        seed: of the holdout. Equal files stay on one side.
         align: whether to turn the eyes onto a horizontal line, by the landmarks; None where every face has them.
         margin: what to add to each side of the face box, as a fraction of the box; for the csv release alone.
         missing: "drop" leaves out and counts faces whose picture is not there.
@@ -191,7 +191,8 @@ def _hold_out(
         raise DataError(f"data.holdout cuts a part off train, but {absent['train']}; set data.holdout=0")
     train = faces["train"]
     held = np.zeros(len(train), bool)
-    held[stratified_cut(train.expression, share, seed)] = True
+    copies = first_copies(FileImages(train.folder, train.names))
+    held[stratified_cut(train.expression, copies, share, seed)] = True
     cut: dict[SplitName, Annotations] = {"train": train.take(~held), "validation": train.take(held)}
     if "validation" in faces:
         known: dict[SplitName, int] = {"test": official["validation"]} if official else {}
@@ -222,7 +223,8 @@ def _protocol(release: str, classes: int, holdout: float, seed: int, face: FaceC
     crops = "faces cut by the boxes" + (f", margin {face.margin:g}" if face.margin else "") if release == "csv" else ""
     which = [f"AffectNet, {classes} classes", f"{release} release", crops, "eyes level" if face.aligned else ""]
     if holdout:
-        part = f"validation = {holdout:.3g} of train, stratified, seed {seed}; test = the official validation part"
+        cut = f"{holdout:.3g} of train, stratified, copies together, seed {seed}"
+        part = f"validation = {cut}; test = the official validation part"
     else:
         part = "official splits (validation, on which the field selects and reports; the test part is not public)"
     return ", ".join(word for word in (*which, part) if word)

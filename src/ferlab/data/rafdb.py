@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from ferlab.data.cut import stratified_cut
+from ferlab.data.cut import first_copies, stratified_cut
 from ferlab.data.rafdb_annotation import read_boxes, read_manual
 from ferlab.data.rafdb_tree import BASIC, COMPOUND, PARTS, Pictures, Subset, Tree, find_tree, inner
 from ferlab.data.source import CutImages, FileImages, Images, Source, Split, SplitName
@@ -35,7 +35,7 @@ def rafdb(
         margin: of original pictures: what is added to each side of the box, as a fraction of its longer side.
         align: of original pictures: whether to turn the eyes onto a horizontal line.
         validation: the share of each class of the train part to hold out, for there is no official validation split.
-        seed: of what is held out.
+        seed: of what is held out. Equal files stay on one side.
 
     Raises:
         ConfigError: an option that means nothing.
@@ -64,7 +64,7 @@ def _source(subset: Subset, root: Path, pictures: Pictures, crop: FaceCrop, vali
     _check(pictures, crop, validation, seed)
     tree = find_tree(subset, root, pictures)
     part = {name: [face for face in sorted(tree.ids) if face.startswith(name)] for name in PARTS}
-    held_out = hold_out({face: tree.ids[face] - 1 for face in part["train"]}, validation, seed)
+    held_out = _hold_out(tree, part["train"], validation, seed)
     members: dict[SplitName, list[str]] = {
         "train": [face for face in part["train"] if face not in held_out],
         "validation": sorted(held_out),
@@ -77,7 +77,7 @@ def _source(subset: Subset, root: Path, pictures: Pictures, crop: FaceCrop, vali
         splits={name: _split(name, faces, tree, pictures, crop) for name, faces in members.items() if faces},
         absent={name: f"{root} has too few faces for it" for name, faces in members.items() if not faces},
         protocol=f"RAF-DB, {len(subset.labels)} {subset.kind} classes, {tree.title}, official test; "
-        f"validation: {100 * validation:g} % of each class of train, seed {seed}",
+        f"validation: {100 * validation:g} % of each class of train, copies together, seed {seed}",
         licence=LICENCE,
         face=crop,
         mapping={str(i): label for i, label in enumerate(subset.labels, 1)},
@@ -102,16 +102,11 @@ def _check(pictures: Pictures, crop: FaceCrop, validation: float, seed: int) -> 
         raise ConfigError(f"data.seed must be 0 or more, got {seed}")
 
 
-def hold_out(ids: Mapping[str, int], share: float, seed: int) -> set[str]:
-    """The faces of the train part that become the validation split, the same in every copy of the data.
-
-    Args:
-        ids: face -> its class id from 0, in any order.
-        share, seed: as `stratified_cut` takes them.
-    """
-    names = sorted(ids)
-    rows = stratified_cut(np.array([ids[name] for name in names], np.int64), share, seed)
-    return {names[row] for row in rows}
+def _hold_out(tree: Tree, faces: Sequence[str], share: float, seed: int) -> set[str]:
+    """The faces of the train part that become the validation split, the same in every copy of the same pictures."""
+    copies = first_copies(FileImages.of(tree.folder, [tree.files[face] for face in faces]))
+    labels = np.array([tree.ids[face] - 1 for face in faces], np.int64)
+    return {faces[row] for row in stratified_cut(labels, copies, share, seed)}
 
 
 def _split(name: SplitName, faces: Sequence[str], tree: Tree, pictures: Pictures, crop: FaceCrop) -> Split:

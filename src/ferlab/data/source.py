@@ -101,22 +101,30 @@ class FileImages:
     def name(self, i: int) -> str:
         return str(self.path(i))
 
+    def size(self, i: int) -> int:
+        """Bytes of file `i`; DataError if it cannot be read."""
+        try:
+            return self.path(i).stat().st_size
+        except OSError as error:
+            raise _unreadable(self.path(i), error) from error
+
+    def content(self, i: int, most: int = -1) -> bytes:
+        """The first `most` bytes of file `i`, or all; DataError if it cannot be read."""
+        try:
+            with open(self.path(i), "rb") as file:
+                return file.read(most)
+        except OSError as error:
+            raise _unreadable(self.path(i), error) from error
+
     def digest(self) -> str:
         """Over the files' sizes and, below DIGEST_BYTES in all, their content too: 120 GB would take an hour."""
         result = hashlib.sha256()
-        sizes = np.array([_size(self.path(i)) for i in range(len(self))], dtype=np.int64)
+        sizes = np.array([self.size(i) for i in range(len(self))], dtype=np.int64)
         result.update(sizes.tobytes())
         if sizes.sum() < DIGEST_BYTES:
             for i in range(len(self)):
-                result.update(hashlib.sha256(self.path(i).read_bytes()).digest())
+                result.update(hashlib.sha256(self.content(i)).digest())
         return result.hexdigest()
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}; restore the file or correct the list") from error
 
 
 @dataclass(frozen=True)
@@ -161,7 +169,7 @@ def read_image(path: Path) -> Image:
     try:
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}; restore the file or correct the list") from error
+        raise _unreadable(path, error) from error
     try:
         bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
     except cv2.error:  # a header that promises more pixels than cv2 accepts
@@ -170,6 +178,10 @@ def read_image(path: Path) -> Image:
         raise DataError(f"{path} must be a picture, got {encoded.size} bytes that cannot be decoded; replace the file")
     rgb: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
     return rgb
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"cannot read {path}: {error.strerror}; restore the file or correct the list")
 
 
 def write_image(path: Path, image: Image) -> None:

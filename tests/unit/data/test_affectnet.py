@@ -157,7 +157,10 @@ def test_a_holdout_is_cut_off_train_and_the_official_part_becomes_the_test(tmp_p
     assert names(test) == names(whole.splits["validation"])
     assert dict(source.absent) == {}
     assert dict(source.official) == {"test": 3999}
-    assert "validation = 0.2 of train, stratified, seed 0; test = the official validation part" in source.protocol
+    assert (
+        "validation = 0.2 of train, stratified, copies together, seed 0; test = the official validation part"
+        in source.protocol
+    )
     assert names(affectnet(str(root), holdout=0.2).splits["validation"]) == names(validation)
     assert names(affectnet(str(root), holdout=0.2, seed=1).splits["validation"]) != names(validation)
     kept = [name for name, label in zip(names(validation), validation.labels, strict=True) if label < 7]

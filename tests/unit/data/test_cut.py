@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
 
-from ferlab.data.cut import stratified_cut
+from ferlab.data import cut
+from ferlab.data.cut import HEAD, first_copies
+from ferlab.data.source import FileImages
+from ferlab.errors import DataError
 
 LABELS = np.repeat([0, 1, 2, -1, 5], [100, 30, 4, 10, 1])
+
+
+def stratified_cut(labels, share, seed):
+    return cut.stratified_cut(labels, np.arange(len(labels)), share, seed)
 
 
 def counts(rows):
@@ -45,3 +52,33 @@ def test_a_class_does_not_depend_on_the_others():
 
 def test_no_faces_give_no_rows():
     assert stratified_cut(np.empty(0, np.int64), 0.1, 0).tolist() == []
+
+
+def test_the_faces_held_out_never_change():
+    """NumPy's PCG64 seeded with (seed, class id + 1) puts ten rows in the order 8, 2, 1 … and 8, 5, 6 …."""
+    labels = np.ones(10, np.int64)
+    assert stratified_cut(labels, 0.1, 0).tolist() == [8]
+    assert stratified_cut(labels, 0.3, 0).tolist() == [1, 2, 8]
+    assert stratified_cut(labels, 0.3, 1).tolist() == [5, 6, 8]
+
+
+def test_copies_go_to_the_side_of_the_first_and_count_once():
+    labels = np.array([0, 0, 1, 1, 0, 1, 0, 1])
+    copies = np.array([0, 1, 2, 3, 0, 1, 6, 7])  # row 5 repeats row 1 under another label
+    for seed in range(20):
+        rows = set(cut.stratified_cut(labels, copies, 0.34, seed).tolist())
+        assert (0 in rows) == (4 in rows)
+        assert (1 in rows) == (5 in rows)
+        assert len(rows & {0, 1, 6}) == len(rows & {2, 3, 7}) == 1
+
+
+def test_equal_files_are_copies_of_the_first_of_them(tmp_path):
+    head = bytes(HEAD)
+    contents = [b"a", b"b", b"a", b"a ", head + b"1", head + b"2", head[1:] + b"1"]
+    names = [str(i) for i in range(len(contents))]
+    for name, content in zip(names, contents, strict=True):
+        (tmp_path / name).write_bytes(content)
+    assert first_copies(FileImages.of(tmp_path, names)).tolist() == [0, 1, 0, 3, 4, 4, 6]
+    (tmp_path / "2").unlink()
+    with pytest.raises(DataError, match=r"cannot read .*/2: No such file or directory; restore the file"):
+        first_copies(FileImages.of(tmp_path, names))

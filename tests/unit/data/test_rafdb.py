@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ferlab.data import rafdb as module
+from ferlab.data.cut import stratified_cut
 from ferlab.data.drawn import landmarks
 from ferlab.data.layouts_rafdb import five_of
-from ferlab.data.rafdb import hold_out, rafdb, rafdb_compound
+from ferlab.data.rafdb import rafdb, rafdb_compound
 from ferlab.data.source import read_image
 from ferlab.data.synthetic import draw_split, face_rng, sample_face
 from ferlab.data.verify import verify
@@ -110,7 +111,9 @@ def test_every_copy_gives_the_same_pictures_labels_and_splits(written, layout, c
     copy = "Kaggle's copy" if layout == "rafdb_kaggle" else "the official tree"
     assert source.protocol.startswith(f"RAF-DB, 7 basic classes, aligned pictures of {copy}, ")
     faces = drawn()
-    held_out = hold_out({face: label for face, (_, label) in faces.items() if face.startswith("train")}, 0.1, 0)
+    train = sorted(face for face in faces if face.startswith("train"))
+    rows = stratified_cut(np.array([faces[face][1] for face in train]), np.arange(len(train)), 0.1, 0)
+    held_out = {train[row] for row in rows}
     expected = {name: {} for name in ("train", "validation", "test")}
     for face, (_, label) in faces.items():
         expected["test" if face.startswith("test") else "validation" if face in held_out else "train"][face] = label
@@ -153,38 +156,27 @@ def test_ids_on_disk_count_from_one(written, read, ends):
 # the validation split
 
 
-def test_the_faces_held_out_never_change():
-    """NumPy's PCG64 seeded with (seed, class id + 1) puts ten rows in the order 9, 3, 2 … and 9, 6, 7 …, from 1."""
-    ids = {f"train_{i:05d}": 1 for i in range(1, 11)}
-    assert hold_out(ids, 0.1, 0) == {"train_00009"}
-    assert hold_out(ids, 0.3, 0) == {"train_00009", "train_00003", "train_00002"}
-    assert hold_out(ids, 0.3, 1) == {"train_00009", "train_00006", "train_00007"}
-
-
-def test_each_class_gives_its_share_and_keeps_a_face_in_both_parts():
-    sizes = {1: 100, 2: 34, 3: 36, 4: 4, 5: 2, 6: 1}
-    ids = {f"train_{label}_{i}": label for label, n in sizes.items() for i in range(n)}
-
-    def counted(share):
-        held_out = hold_out(ids, share, 0)
-        return [sum(ids[face] == label for face in held_out) for label in sizes]
-
-    assert counted(0.1) == [10, 3, 4, 1, 1, 0]
-    assert counted(0.999) == [99, 33, 35, 3, 1, 0]
-    assert counted(0.001) == [1, 1, 1, 1, 1, 0]
-
-
-def test_a_larger_share_includes_a_smaller_one_and_a_seed_gives_another():
-    ids = {f"train_{i:05d}": i % 5 for i in range(200)}
-    assert hold_out(ids, 0.1, 0) < hold_out(ids, 0.3, 0)
-    assert len(hold_out(ids, 0.2, 0) & hold_out(ids, 0.2, 1)) < 20
-    assert hold_out(dict(reversed(ids.items())), 0.1, 0) == hold_out(ids, 0.1, 0)
+def test_equal_files_stay_on_one_side(written):
+    folder = written("rafdb")
+    pictures = folder / "Image" / "aligned"
+    for i in range(2, 31):
+        shutil.copy(pictures / "train_00001_aligned.jpg", pictures / f"train_{i:05d}_aligned.jpg")
+    sizes = set()
+    for seed in range(8):
+        split = {
+            face: name
+            for name, faces in members(rafdb(str(folder), validation=0.4, seed=seed)).items()
+            for face in faces
+        }
+        assert len({split[f"train_{i:05d}"] for i in range(1, 31)}) == 1
+        sizes.add(sum(name == "validation" for name in split.values()))
+    assert min(sizes) < 30 < 45 < max(sizes)  # the copies move as one, now to this side and now to that
 
 
 def test_the_cut_is_told_and_taken_from_train_alone(written):
     folder = str(written("rafdb"))
     source = rafdb(folder, validation=0.25, seed=7)
-    assert source.protocol.endswith("official test; validation: 25 % of each class of train, seed 7")
+    assert source.protocol.endswith("official test; validation: 25 % of each class of train, copies together, seed 7")
     whole, cut_off = rafdb(folder), members(source)
     assert cut_off["test"] == members(whole)["test"]
     assert all(face.startswith("test") for face in cut_off["test"])
