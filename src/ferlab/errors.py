@@ -32,6 +32,10 @@ class BundleError(FerlabError):
     """A bundle that is missing, damaged, foreign or does not fit its specification."""
 
 
+class ExportError(FerlabError):
+    """An exported file that is missing, damaged, foreign, or that does not answer like its bundle."""
+
+
 class TrainingError(FerlabError):
     """A training run that cannot go on."""
 

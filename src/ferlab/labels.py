@@ -18,6 +18,7 @@ FERPLUS_7 = FERPLUS[:7]
 RAFDB = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
 AFFECTNET = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 AFFECTNET_7 = AFFECTNET[:7]
+AFFECT = ("valence", "arousal")  # what the affect head answers, in this order
 # RAF-DB's compound emotions (Li et al. 2017) in its order, and the two basic ones that each is made of.
 COMPOUND: dict[str, tuple[str, str]] = {
     "happily surprised": ("happiness", "surprise"),

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ferlab.labels import AFFECT
+
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
 # What a training loop logs of each head and can select by. All grow with quality but those of LOWER_IS_BETTER.
@@ -20,7 +22,6 @@ EPOCH_METRICS: dict[str, tuple[str, ...]] = {
     "affect": ("ccc", "rmse", "valence_ccc", "valence_rmse", "arousal_ccc", "arousal_rmse"),
 }
 LOWER_IS_BETTER = frozenset({"nll", "rmse", "valence_rmse", "arousal_rmse"})
-AFFECT = ("valence", "arousal")
 AFFECT_SCORES = ("ccc", "pearson", "sign_agreement", "rmse", "mae", "mse")
 FLOOR = 1e-12  # a probability of zero would make the log-likelihood infinite, which JSON and averages cannot hold
 

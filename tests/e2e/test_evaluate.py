@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from ferlab.bundle import load_bundle, save_bundle, softmax
+from ferlab.bundle import load_bundle, save_bundle
 from ferlab.cli import main
 from ferlab.data.fer2013 import fer2013
+from ferlab.runner import softmax
 
 from .conftest import LABELS, untrained
 

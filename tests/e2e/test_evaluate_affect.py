@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ferlab.bundle import save_bundle, softmax
+from ferlab.bundle import save_bundle
 from ferlab.cli import main
 from ferlab.data.synthetic import synthetic
 from ferlab.evaluate.evaluation import Settings, evaluate
 from ferlab.evaluate.report import write_report
 from ferlab.labels import FERPLUS
 from ferlab.metrics import affect_scores
+from ferlab.runner import softmax
 
 from .conftest import untrained
 from .test_evaluate import Addresses

@@ -7,10 +7,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import ferlab
-from ferlab.bundle import Bundle, load_bundle, pick_device, save_bundle, softmax
+from ferlab.bundle import Bundle, load_bundle, pick_device, save_bundle
 from ferlab.errors import BundleError, ConfigError
 from ferlab.faces import FaceCrop
 from ferlab.models import build
+from ferlab.runner import softmax
 from ferlab.spec import ModelSpec
 
 LABELS = ("anger", "happiness", "neutral")

@@ -116,7 +116,7 @@ def test_a_specification_survives_json_with_its_digest():
 
 
 def test_the_digest_never_changes_between_versions():
-    """Bundles hold it: a change here makes every older bundle unreadable, so raise `bundle.FORMAT` with it."""
+    """Bundles hold it: a change here makes every older bundle unreadable, so raise `documents.FORMAT` with it."""
     assert SPEC.digest == "d0fbcb42c1310221"
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ferlab.bundle import Bundle, load_bundle, save_bundle, softmax
+from ferlab.bundle import Bundle, load_bundle, save_bundle
 from ferlab.commands.recipe import ModelConfig
 from ferlab.data.source import Source
 from ferlab.evaluate import plots
 from ferlab.evaluate.calibration import fit_temperature
 from ferlab.files import replacing
 from ferlab.metrics import classification
+from ferlab.runner import softmax
 from ferlab.spec import ModelSpec
 from ferlab.train.card import model_card
 from ferlab.train.fit import Epoch, Fit

@@ -24,12 +24,13 @@ def evaluate(invocation: "Invocation") -> None:
     """Score a bundle on a split, print the numbers and write report.json and report.html."""
     settings = config.typed(config.compose(invocation.command.config, invocation.overrides), EvaluateConfig)
 
-    from ferlab.bundle import load_bundle, pick_device
+    from ferlab.bundle import pick_device
     from ferlab.evaluate.evaluation import evaluate as score
     from ferlab.evaluate.report import check_folder, default_folder, write_report
+    from ferlab.formats import open_model
 
     how = settings.settings()
-    bundle = load_bundle(settings.bundle, pick_device(settings.device))
+    bundle = open_model(settings.bundle, pick_device(settings.device))
     source = config.instantiate(settings.data)
     home = bundle.path or Path()
     folder = Path(settings.out or default_folder(home, source.name, settings.split, settings.tta))

@@ -15,8 +15,8 @@ from ferlab import config
 from ferlab.errors import ConfigError, DataError, suggest
 
 if TYPE_CHECKING:
-    from ferlab.bundle import Bundle, Prediction
     from ferlab.cli import Invocation
+    from ferlab.runner import Prediction, Runner
 
 MISSING: Any = "???"
 
@@ -41,10 +41,11 @@ def predict(invocation: "Invocation") -> None:
         raise ConfigError(f"top must be at least 1, got {settings.top}")
     paths = find_pictures(settings.source)
 
-    from ferlab.bundle import load_bundle, pick_device
+    from ferlab.bundle import pick_device
     from ferlab.data.source import read_image
+    from ferlab.formats import open_model
 
-    bundle = load_bundle(settings.bundle, pick_device(settings.device))
+    bundle = open_model(settings.bundle, pick_device(settings.device))
     answers = [(path, bundle.predict(read_image(path))) for path in paths]
     WRITERS[settings.format](bundle, answers, settings.top)
 
@@ -79,7 +80,7 @@ def find_pictures(source: str) -> list[Path]:
 Answers = list[tuple[Path, "Prediction"]]
 
 
-def write_table(bundle: "Bundle", answers: Answers, top: int) -> None:
+def write_table(bundle: "Runner", answers: Answers, top: int) -> None:
     """A row a face, the likeliest labels first."""
     face = bundle.spec.face
     cut = f"faces are taken as cut: margin {face.margin:g}, eyes {'aligned' if face.aligned else 'not aligned'}"
@@ -99,7 +100,7 @@ def write_table(bundle: "Bundle", answers: Answers, top: int) -> None:
     console.print(table)
 
 
-def write_json(bundle: "Bundle", answers: Answers, top: int) -> None:
+def write_json(bundle: "Runner", answers: Answers, top: int) -> None:
     """One document: the bundle's digest and a list of faces with their `top` labels, likeliest first."""
     faces = []
     for path, answer in answers:
@@ -112,7 +113,7 @@ def write_json(bundle: "Bundle", answers: Answers, top: int) -> None:
     print(json.dumps({"bundle": bundle.spec.digest, "faces": faces}, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def write_csv(bundle: "Bundle", answers: Answers, top: int) -> None:
+def write_csv(bundle: "Runner", answers: Answers, top: int) -> None:
     """A row a face: source, the likeliest label, and a probability column for every label in the bundle's order.
 
     All labels whatever `top` is, so that the columns are the same for every face, as data frames want them.

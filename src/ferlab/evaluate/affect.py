@@ -9,7 +9,8 @@ import numpy.typing as npt
 from ferlab.data.source import Source, Split
 from ferlab.evaluate.baselines import affect_baseline
 from ferlab.evaluate.bootstrap import affect_intervals
-from ferlab.metrics import AFFECT, AFFECT_SCORES, affect_scores
+from ferlab.labels import AFFECT
+from ferlab.metrics import AFFECT_SCORES, affect_scores
 
 Floats = npt.NDArray[np.float32]
 

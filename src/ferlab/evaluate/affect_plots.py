@@ -12,8 +12,7 @@ from matplotlib.patches import Circle
 
 from ferlab.evaluate.affect import Affect, ClassMean
 from ferlab.evaluate.plots import GREY, INK, LINE, RIGHT, WRONG, styled
-from ferlab.labels import COLOURS
-from ferlab.metrics import AFFECT
+from ferlab.labels import AFFECT, COLOURS
 
 EDGES = np.linspace(-1, 1, 33)  # 32 bins a side: each a sixteenth wide, finer than annotators agree
 TICKS = (-1, -0.5, 0, 0.5, 1)

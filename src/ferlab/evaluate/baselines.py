@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ferlab.data.source import Source, Split
-from ferlab.metrics import AFFECT, affect_scores, summary
+from ferlab.labels import AFFECT
+from ferlab.metrics import affect_scores, summary
 
 DRAWS = 200  # of the random baseline, averaged: its spread is then a hundredth of a point
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ferlab.metrics import AFFECT, summary
+from ferlab.labels import AFFECT
+from ferlab.metrics import summary
 
 Interval = tuple[float, float]
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ferlab.bundle import Bundle
 from ferlab.data.source import Source, Split
 from ferlab.errors import BundleError, LabelError
 from ferlab.faces import FaceCrop
 from ferlab.labels import class_map
+from ferlab.runner import Runner
 
 # FER+ relabels FER2013's faces and keeps its splits, so a model selected on one was selected on the other's faces.
 SAME_FACES = {"ferplus": "fer2013"}
@@ -18,7 +18,7 @@ SAME_FACES = {"ferplus": "fer2013"}
 HEADS = {"expression": "expressions", "affect": "valence and arousal"}
 
 
-def common_heads(bundle: Bundle, source: Source, split: Split) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def common_heads(bundle: Runner, source: Source, split: Split) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The heads that the bundle has and the split is annotated for, and a sentence for each that only one of both has.
 
     Raises:
@@ -44,7 +44,7 @@ def common_heads(bundle: Bundle, source: Source, split: Split) -> tuple[tuple[st
     return common, tuple(left_out)
 
 
-def label_ids(bundle: Bundle, source: Source, split: Split) -> npt.NDArray[np.int64]:
+def label_ids(bundle: Runner, source: Source, split: Split) -> npt.NDArray[np.int64]:
     """The labels of `split` as positions in the bundle's labels, (n,), mapped by name; -1 where a face has none.
 
     Labels that only the bundle knows are fine: naming one of them is a mistake of the model.
@@ -66,7 +66,7 @@ def label_ids(bundle: Bundle, source: Source, split: Split) -> npt.NDArray[np.in
     return np.where(split.labels >= 0, index[split.labels], -1)
 
 
-def selection(bundle: Bundle, source: Source, split: Split, digest: str) -> tuple[str, bool]:
+def selection(bundle: Runner, source: Source, split: Split, digest: str) -> tuple[str, bool]:
     """How the bundle's training knew this split, as far as its provenance tells, and whether that flatters the score.
 
     Args:
@@ -85,7 +85,7 @@ def selection(bundle: Bundle, source: Source, split: Split, digest: str) -> tupl
     return f"the model was trained and selected on {dataset}, not on this data", False
 
 
-def crop_caution(bundle: Bundle, source: Source) -> str | None:
+def crop_caution(bundle: Runner, source: Source) -> str | None:
     """A sentence when the dataset's faces were cut otherwise than those the model was trained on."""
     if bundle.spec.face == source.face:
         return None

@@ -18,7 +18,8 @@ from ferlab.evaluate.expression import BEFORE, OWN, Expression
 from ferlab.evaluate.paired import Difference, difference, mean_interval
 from ferlab.evaluate.predictions import Watch
 from ferlab.evaluate.repeats import run_folder
-from ferlab.metrics import AFFECT, LOWER_IS_BETTER
+from ferlab.labels import AFFECT
+from ferlab.metrics import LOWER_IS_BETTER
 
 EXPRESSION_METRICS = ("accuracy", "macro_f1", "mean_recall", "nll", "ece")
 AFFECT_METRICS = ("valence_ccc", "arousal_ccc")

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ferlab import __version__
-from ferlab.bundle import Bundle
 from ferlab.errors import BundleError
 from ferlab.evaluate import plots
 from ferlab.evaluate.compare import METRICS, Comparison, Row, Scored
@@ -18,6 +17,7 @@ from ferlab.evaluate.page import percent, shortened, template
 from ferlab.evaluate.paired import ALPHA, Difference
 from ferlab.evaluate.report import write_folder
 from ferlab.provenance import commit
+from ferlab.runner import Runner
 
 FORMAT = 1
 KIND = "compare"  # the files' name
@@ -119,7 +119,7 @@ def _model(row: Row, found: Difference | None) -> dict[str, Any]:
     return {
         "name": row.name,
         "model": dict(bundle.model),
-        "parameters": sum(weights.numel() for weights in bundle.net.parameters()),
+        "parameters": bundle.parameters,
         "input": {"size": bundle.spec.size, "colour": bundle.spec.colour},
         "seeds": len(row.members),
         "scores": row.scores,
@@ -155,7 +155,7 @@ def _member(member: Scored) -> dict[str, Any]:
     }
 
 
-def epoch_s(bundle: Bundle) -> float | None:
+def epoch_s(bundle: Runner) -> float | None:
     """Seconds that the kept epoch took to train and validate, if the bundle's metrics say so.
 
     Raises:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ferlab.bundle import Bundle
 from ferlab.data.source import Source, Split
 from ferlab.evaluate.affect import Affect, score_affect
 from ferlab.evaluate.checks import common_heads, count_caution, crop_caution, label_ids, selection
 from ferlab.evaluate.expression import Expression, Predictions, score_expression
 from ferlab.evaluate.predictions import Watch, predict_rows
 from ferlab.evaluate.slices import Attribute, score_slices
+from ferlab.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Evaluation:
         cautions: what a reader must know before believing the scores.
     """
 
-    bundle: Bundle
+    bundle: Runner
     source: Source
     split: Split
     settings: Settings
@@ -71,7 +71,7 @@ class Evaluation:
         return len(np.unique(np.concatenate([head.rows for head in self.heads.values()])))
 
 
-def evaluate(bundle: Bundle, source: Source, settings: Settings, watch: Watch = iter) -> Evaluation:
+def evaluate(bundle: Runner, source: Source, settings: Settings, watch: Watch = iter) -> Evaluation:
     """Score `bundle` on a split of `source`: each head on the faces that are labelled for it.
 
     Args:
@@ -111,7 +111,7 @@ def evaluate(bundle: Bundle, source: Source, settings: Settings, watch: Watch = 
 
 
 def _score_heads(
-    common: Sequence[str], bundle: Bundle, source: Source, split: Split, settings: Settings, watch: Watch
+    common: Sequence[str], bundle: Runner, source: Source, split: Split, settings: Settings, watch: Watch
 ) -> tuple[Expression | None, Affect | None]:
     """Run the faces that are labelled for a common head, once, and score each head on its own."""
     spec, how = bundle.spec, (source, split, settings.bootstrap, settings.seed)

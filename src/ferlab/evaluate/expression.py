@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ferlab.bundle import softmax
 from ferlab.data.source import Source, Split
 from ferlab.evaluate.baselines import baselines
 from ferlab.evaluate.bootstrap import intervals
 from ferlab.evaluate.calibration import FOLDS, Reliability, cross_fitted, fit_temperature, reliability
 from ferlab.metrics import Classification, classification, confusion_counts, summary
+from ferlab.runner import softmax
 
 BEFORE, AFTER, OWN = "temperature 1", "cross-fitted temperature", "the bundle's temperature"
 

@@ -16,7 +16,7 @@ from ferlab.evaluate.evaluation import Evaluation
 from ferlab.evaluate.expression import Expression
 from ferlab.evaluate.sections import MISTAKES
 from ferlab.evaluate.slice_plots import slice_intervals
-from ferlab.metrics import AFFECT
+from ferlab.labels import AFFECT
 from ferlab.spec import Image
 
 NAME = 32  # characters of a model's name

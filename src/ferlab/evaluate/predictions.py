@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ferlab.bundle import Bundle
 from ferlab.data.source import Split
 from ferlab.errors import BundleError
 from ferlab.evaluate.tta import views
+from ferlab.runner import Runner
 from ferlab.spec import Image, ModelSpec
 
 Watch = Callable[[Sequence[int]], Iterable[int]]
 
 
 def predict_rows(
-    bundle: Bundle, split: Split, rows: npt.NDArray[np.int64], tta: str, batch_size: int, watch: Watch = iter
+    bundle: Runner, split: Split, rows: npt.NDArray[np.int64], tta: str, batch_size: int, watch: Watch = iter
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Answer some faces of a split.
 

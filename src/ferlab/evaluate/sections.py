@@ -12,7 +12,8 @@ from ferlab.evaluate.affect import Affect
 from ferlab.evaluate.calibration import BINS, FOLDS, Reliability
 from ferlab.evaluate.expression import AFTER, BEFORE, OWN, Expression
 from ferlab.evaluate.slices import Attribute, sentences
-from ferlab.metrics import AFFECT, Classification
+from ferlab.labels import AFFECT
+from ferlab.metrics import Classification
 
 MISTAKES = 24
 ECE = {"ece_before": BEFORE, "ece_after": AFTER, "ece_bundle": OWN}

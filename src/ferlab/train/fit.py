@@ -13,12 +13,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from ferlab.bundle import softmax
 from ferlab.data.loaders import Batch, Feed, Part, Rows, plan
 from ferlab.data.source import Split
 from ferlab.errors import ConfigError, TrainingError
 from ferlab.losses import distribution
 from ferlab.metrics import affect_epoch_metrics, expression_epoch_metrics
+from ferlab.runner import softmax
 from ferlab.train.clock import Clock
 from ferlab.train.interrupt import StopRequest
 from ferlab.train.optim import freeze

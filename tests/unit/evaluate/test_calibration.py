@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ferlab.bundle import softmax
 from ferlab.evaluate.calibration import cross_fitted, fit_temperature, reliability
+from ferlab.runner import softmax
 
 
 def two(confidence):

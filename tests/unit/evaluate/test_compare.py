@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from ferlab.bundle import Bundle, softmax
+from ferlab.bundle import Bundle
 from ferlab.data.source import ArrayImages, Source, Split
 from ferlab.errors import ConfigError, LabelError
 from ferlab.evaluate.compare import Row, check, compare, score
 from ferlab.evaluate.evaluation import Settings
 from ferlab.metrics import affect_scores
 from ferlab.models import build
+from ferlab.runner import softmax
 from ferlab.spec import ModelSpec
 
 LABELS = ("anger", "happiness", "neutral")

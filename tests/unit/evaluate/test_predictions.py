@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ferlab.bundle import Bundle, softmax
+from ferlab.bundle import Bundle
 from ferlab.data.source import ArrayImages, Source, Split
 from ferlab.errors import BundleError, LabelError
 from ferlab.evaluate.checks import crop_caution, label_ids, selection
@@ -12,6 +12,7 @@ from ferlab.evaluate.expression import Predictions
 from ferlab.evaluate.predictions import predict_rows
 from ferlab.faces import FaceCrop
 from ferlab.models import build
+from ferlab.runner import softmax
 from ferlab.spec import ModelSpec
 
 

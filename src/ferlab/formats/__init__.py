@@ -1,0 +1,131 @@
+"""Export formats: one module a format, with `write` and `read`, and one dict. Needs no torch to read ONNX or TFLite."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ferlab.errors import ConfigError, ExportError, suggest
+
+if TYPE_CHECKING:
+    from ferlab.formats.exported import Exported
+    from ferlab.runner import Runner
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an exported file may be from its bundle, over the faces of a verification.
+
+    Attributes:
+        answer: largest difference of a probability, or of valence or arousal.
+        agreement: smallest share of faces with the same likeliest label.
+        loss: most points of accuracy that may be lost.
+    """
+
+    answer: float
+    agreement: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format.
+
+    Attributes:
+        module: under `ferlab.formats`; it has `write` and `read`.
+        file: what an exported file is called.
+        packages: that must be installed, by the name that is imported.
+        extra: of ferlab, which installs them; None if they always are.
+        tolerance: what verification allows.
+        summary: one line of help.
+    """
+
+    module: str
+    file: str
+    packages: tuple[str, ...]
+    extra: str | None
+    tolerance: Tolerance
+    summary: str
+
+
+EXACT = Tolerance(answer=1e-4, agreement=1.0, loss=0.0)  # float32 in another order of summation
+HALF = Tolerance(answer=1e-2, agreement=0.995, loss=0.2)
+INT8 = Tolerance(answer=1.0, agreement=0.95, loss=0.5)  # single answers move; what counts is how many labels change
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format("onnx", "model.onnx", ("onnx", "onnxscript", "onnxruntime"), "onnx", EXACT, "ONNX, float32"),
+    "onnx_int8": Format(
+        "onnx_int8", "model_int8.onnx", ("onnx", "onnxscript", "onnxruntime"), "onnx", INT8, "ONNX, static 8 bit"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What reads files of one suffix: a module under `ferlab.formats`, and the packages and extra that it needs."""
+
+    module: str
+    packages: tuple[str, ...]
+    extra: str | None
+
+
+RUNTIMES: dict[str, Runtime] = {
+    ".onnx": Runtime("onnx", ("onnxruntime",), "onnx"),
+}
+
+
+def check(name: str) -> Format:
+    """The format called `name`, once what it needs is installed.
+
+    Raises:
+        ConfigError: no such format.
+        ExportError: a package is missing; says which extra has it.
+    """
+    if name not in FORMATS:
+        raise ConfigError(f"unknown format '{name}'; {suggest(name, FORMATS)}")
+    found = FORMATS[name]
+    _need(name, found.packages, found.extra)
+    return found
+
+
+def read(path: str | Path, threads: int = 1) -> "Exported":
+    """Open an exported file; its suffix says how.
+
+    Raises:
+        ExportError: no such file, no such format, a missing package, or a file that is damaged, changed or foreign.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ExportError(f"an exported file must be a file, got {file}, which is none; check the path")
+    if file.suffix not in RUNTIMES:
+        raise ExportError(f"{file} must end in one of {', '.join(RUNTIMES)}; give a file of ferlab export")
+    runtime = RUNTIMES[file.suffix]
+    _need(f"a {file.suffix} file", runtime.packages, runtime.extra)
+    reader = cast("Callable[[Path, int], Exported]", import_module(f"ferlab.formats.{runtime.module}").read)
+    return reader(file, threads)
+
+
+def open_model(path: str | Path, device: str = "cpu", threads: int = 1) -> "Runner":
+    """A bundle, by its or its run's folder, or an exported file.
+
+    Args:
+        path: where it is.
+        device: of a bundle; exported files run on the CPU.
+        threads: of an exported file; a bundle takes torch's.
+
+    Raises:
+        BundleError, ExportError: nothing there, or not what it claims to be.
+    """
+    if Path(path).is_dir() or Path(path).suffix not in RUNTIMES:
+        from ferlab.bundle import load_bundle
+
+        return load_bundle(path, device)
+    return read(path, threads)
+
+
+def _need(what: str, packages: tuple[str, ...], extra: str | None) -> None:
+    missing = [package for package in packages if find_spec(package.partition(".")[0]) is None]
+    if missing:
+        raise ExportError(f"{what} needs {', '.join(missing)}; install it by pip install 'ferlab[{extra}]'")

@@ -1,0 +1,60 @@
+"""An exported file as a `Runner`. Needs no torch."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ferlab.documents import check_label_map, read_document, spec_of
+from ferlab.errors import ExportError
+from ferlab.formats.seal import Seal
+from ferlab.runner import Outputs, Runner
+from ferlab.spec import Image
+
+FLOOR = 1e-9  # probabilities below it, which int8 formats round to 0, have no logarithm that could be averaged
+
+Call = Callable[[Image], Mapping[str, npt.NDArray[np.floating[Any]]]]
+
+
+class Exported(Runner):
+    """What a format's `read` returns.
+
+    Attributes:
+        seal: what the file says of itself.
+
+    Args:
+        path: the file.
+        seal: as read from it.
+        call: runs prepared images, (n, c, s, s) uint8 for any n: a head's name -> what the graph says, (n, …).
+
+    Raises:
+        ExportError: spec.json beside the file describes another model.
+        BundleError: label_map.json beside it has other labels.
+    """
+
+    def __init__(self, path: Path, seal: Seal, call: Call) -> None:
+        self.path, self.seal, self._call = path, seal, call
+        self.spec, self.model, self.provenance = seal.spec, seal.model, seal.provenance
+        beside = path.with_name("spec.json")
+        if beside.is_file() and (found := spec_of(read_document(beside))) != seal.spec:
+            raise ExportError(
+                f"{path} must have the specification {seal.spec.digest} that is inside it, got {found.digest} in "
+                f"{beside}; keep the files of one export together"
+            )
+        check_label_map(path.with_name("label_map.json"), seal.spec)
+
+    def logits(self, images: Image) -> dict[str, npt.NDArray[np.float32]]:
+        """See `Runner.logits`; those of a graph that gives probabilities are right but for a constant a face."""
+        outputs = {name: np.asarray(values, np.float32) for name, values in self._call(images).items()}
+        if "expression" in outputs and self.seal.graph == "probabilities":
+            logarithms = np.log(np.maximum(outputs["expression"], FLOOR))
+            outputs["expression"] = (self.spec.temperature * logarithms).astype(np.float32)
+        return outputs
+
+    def answers(self, images: Image) -> Outputs:
+        """See `Runner.answers`; probabilities are those of the graph, untouched."""
+        if self.seal.graph == "logits":
+            return super().answers(images)
+        return dict(self._call(images))

@@ -1,0 +1,134 @@
+"""What an exported file says of itself: the whole specification, where it comes from, and a digest of its content.
+
+The digest finds damage and edits made without ferlab. It is no signature: whoever forges a file can forge it too, so
+readers must not execute what a file holds, whatever its seal says.
+"""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ferlab.documents import FORMAT, document, spec_of
+from ferlab.errors import ExportError, FerlabError
+from ferlab.spec import ModelSpec
+
+Graph = Literal["probabilities", "logits"]
+GRAPHS: tuple[Graph, ...] = ("probabilities", "logits")
+ENTRY = "ferlab.json"  # the seal's name in formats that are zip archives, or end with one
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What stands inside every exported file.
+
+    Attributes:
+        kind: a key of `ferlab.formats.FORMATS`.
+        graph: whether the expression output holds probabilities, at the specification's temperature, or logits.
+        spec, model, provenance: those of the bundle.
+    """
+
+    kind: str
+    graph: Graph
+    spec: ModelSpec
+    model: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    def text(self, content: str) -> str:
+        """The seal as JSON, over content of this digest."""
+        sealed = document(self.spec, self.model, self.provenance)
+        return json.dumps(sealed | {"kind": self.kind, "graph": self.graph, "content": content}, allow_nan=False)
+
+
+def parse(text: str | bytes, content: str, path: Path) -> Seal:
+    """The seal that `text` holds; ExportError unless it is whole and made for content of this digest."""
+    try:
+        found = json.loads(text)
+        if found["format"] != FORMAT:
+            raise ExportError(f"{path} must have format {FORMAT}, got {found['format']}; use the ferlab that wrote it")
+        seal = Seal(found["kind"], found["graph"], spec_of(found), found["model"], found["provenance"])
+        sealed = found["content"]
+        if seal.graph not in GRAPHS or not isinstance(seal.kind, str):
+            raise ExportError(f"{path} must say what its graph gives, got '{seal.graph}'; export it again")
+    except (ValueError, KeyError, TypeError, RecursionError, FerlabError) as error:
+        if isinstance(error, ExportError):
+            raise
+        reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
+        raise ExportError(f"{path} does not describe its model: {reason}; export it again") from error
+    if sealed != content:
+        raise ExportError(
+            f"{path} is damaged or was changed: its content must have digest {str(sealed)[:16]}, got {content[:16]}; "
+            "copy or export it again"
+        )
+    return seal
+
+
+def digest(*parts: bytes) -> str:
+    """SHA-256 over `parts`, as 64 hexadecimal digits."""
+    result = hashlib.sha256()
+    for part in parts:
+        result.update(part)
+    return result.hexdigest()
+
+
+def seal_archive(path: Path, seal: Seal) -> None:
+    """Append the seal to the zip archive `path`, or to a file that is none, which then ends with one."""
+    prefix = b"" if zipfile.is_zipfile(path) else path.read_bytes()
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
+        content = _content(archive, prefix)
+        archive.writestr(_entry(archive), seal.text(content))
+
+
+def unseal_archive(path: Path, prefixed: bool) -> Seal:
+    """The seal of a file that `seal_archive` sealed, its content verified. Nothing in it is unpacked to disk.
+
+    Args:
+        path: the file.
+        prefixed: whether it is a foreign file that ends with an archive, rather than an archive.
+
+    Raises:
+        ExportError: no archive, no seal, compressed entries, or content that was changed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ExportError(f"{path} must hold its parts uncompressed, as ferlab writes them; export it again")
+            names = [entry.filename for entry in archive.infolist()]
+            if len(set(names)) < len(names):
+                raise ExportError(f"{path} must hold each part once, got one twice; export it again")
+            sealed = _entry(archive)
+            if sealed not in names:
+                raise unsealed(path)
+            start = min(entry.header_offset for entry in archive.infolist())
+            prefix = path.read_bytes()[:start] if prefixed else b""
+            return parse(archive.read(sealed), _content(archive, prefix), path)
+    except OSError as error:
+        raise ExportError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError) as error:
+        if isinstance(error, FerlabError):
+            raise
+        raise unsealed(path) from error
+
+
+def unsealed(path: Path) -> ExportError:
+    """The error for a file without a seal."""
+    return ExportError(f"{path} must be a whole file that ferlab exported, got none of its seal; export it again")
+
+
+def _entry(archive: zipfile.ZipFile) -> str:
+    """The seal's name: PyTorch's archives keep everything in one folder, with extra files in `extra/`."""
+    names = archive.namelist()
+    top = names[0].split("/")[0] if names and "/" in names[0] else ""
+    return f"{top}/extra/{ENTRY}" if top else ENTRY
+
+
+def _content(archive: zipfile.ZipFile, prefix: bytes) -> str:
+    """Digest over the prefix and every part but the seal, with names and lengths."""
+    sealed, parts = _entry(archive), [prefix]
+    for name in sorted(name for name in archive.namelist() if name != sealed):
+        data = archive.read(name)
+        parts += [f"{name} {len(data)}\n".encode(), data]
+    return digest(*parts)
