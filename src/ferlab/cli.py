@@ -27,6 +27,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command("evaluate:evaluate", "evaluate", "score a bundle on a dataset, with a report"),
     "compare": Command("compare:compare", "compare", "score several bundles on one split, in one table"),
     "predict": Command("predict:predict", "predict", "answer for a picture, a folder or a glob of face crops"),
+    "export": Command("export:export", "export", "write a bundle in other formats, each verified on real faces"),
     "data verify": Command("data:verify", "data", "check a dataset: counts, labels, duplicates, unreadable files"),
     "data show": Command("data:show", "data", "draw a dataset: classes, samples, mean faces"),
     "data write": Command("data:write", "data_write", "write drawn faces to disk in a dataset's official layout"),

@@ -1,15 +1,27 @@
 """`ferlab export`: write a bundle in other formats, each verified against the bundle before it appears."""
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+import numpy as np
 
 from ferlab import config
+from ferlab.commands.parity import MISSING, console, parity_table, with_dataset
+from ferlab.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
+    from ferlab.bundle import Bundle
     from ferlab.cli import Invocation
+    from ferlab.evaluate.parity import Sample
+    from ferlab.formats.seal import Graph
+    from ferlab.runner import Outputs
+    from ferlab.spec import Image
 
-MISSING: Any = "???"
+REPORT = "parity.json"
 
 
 @dataclass
@@ -18,7 +30,7 @@ class ExportConfig:
 
     bundle: str = MISSING
     data: dict[str, Any] = field(default_factory=dict)
-    format: Any = field(default_factory=list)
+    format: Any = MISSING
     graph: str = "probabilities"
     faces: int = 2048
     calibration: int = 512
@@ -26,16 +38,142 @@ class ExportConfig:
     out: str | None = None
 
 
+@dataclass(frozen=True)
+class Job:
+    """What every format of one export has in common.
+
+    Attributes:
+        bundle: the model.
+        graph: what the files give for expressions.
+        calibration: (n, c, s, s) uint8, prepared faces of the train split.
+        sample: faces of the validation split.
+        reference: the bundle's answers to them.
+        threads: that the files are read with.
+        folder: where the files go.
+    """
+
+    bundle: "Bundle"
+    graph: str
+    calibration: "Image"
+    sample: "Sample"
+    reference: "Outputs"
+    threads: int
+    folder: Path
+
+
 def export(invocation: "Invocation") -> int:
     """Export every format asked for; the exit code is 1 if one of them does not answer like the bundle."""
-    settings = config.typed(config.compose(invocation.command.config, invocation.overrides), ExportConfig)
-    names = check_settings(settings)
+    overrides = with_dataset(invocation, "bundle")
+    settings = config.typed(config.compose(invocation.command.config, overrides), ExportConfig)
+    names = check(settings)
 
     from ferlab.bundle import load_bundle
-    from ferlab.evaluate.checks import sample_faces
-    from ferlab.formats.exports import Exports
+    from ferlab.evaluate.parity import answer_all, draw, evenly
+    from ferlab.evaluate.predictions import prepared
 
     bundle = load_bundle(settings.bundle)
-    source = config.instantiate(config.data_of(invocation, bundle.provenance))
-    sample = sample_faces(bundle, source, "validation", settings.faces)
-    exports = Exports.of(bundle, Path(settings.out) if settings.out else None)
+    folder = Path(settings.out) if settings.out else (bundle.path or Path()).absolute().parent / "exports"
+    earlier = read_report(folder, bundle)
+    source = config.instantiate(settings.data)
+    sample = draw(bundle, source, "validation", settings.faces)
+    train = source.split("train")
+    calibration = prepared(bundle.spec, train, evenly(np.arange(len(train)), settings.calibration))
+    reference = answer_all(bundle, sample.images)
+    job = Job(bundle, settings.graph, calibration, sample, reference, settings.threads, folder)
+    print(f"{len(sample.images):,} validation faces of {source.protocol}")
+    rows = []
+    for name in names:
+        rows.append(export_one(job, name))
+        write_report(job, earlier, source.protocol, rows)
+    console().print(parity_table(rows))
+    return say_faults(rows)
+
+
+def check(settings: ExportConfig) -> list[str]:
+    """The formats asked for, once everything that can be checked beforehand is."""
+    from ferlab import formats
+    from ferlab.evaluate.parity import FEWEST
+    from ferlab.formats.seal import Graph
+
+    names = [settings.format] if isinstance(settings.format, str) else settings.format
+    if not isinstance(names, list) or not names:
+        raise ConfigError(f"format must name one format or more, got {names}; one of: {', '.join(formats.FORMATS)}")
+    for name in names:
+        formats.check(str(name))
+    if settings.graph not in get_args(Graph):
+        raise ConfigError(f"unknown graph '{settings.graph}'; {suggest(settings.graph, get_args(Graph))}")
+    for key, least in (("faces", FEWEST), ("calibration", 1), ("threads", 1)):
+        if getattr(settings, key) < least:
+            raise ConfigError(f"{key} must be at least {least}, got {getattr(settings, key)}")
+    return names
+
+
+def export_one(job: Job, name: str) -> dict[str, Any]:
+    """Write one format in the first of its ways that passes, and report on it, or on the last if none does."""
+    from ferlab import formats
+    from ferlab.documents import write_documents
+    from ferlab.evaluate.parity import answer_all, compare
+    from ferlab.files import replacing
+    from ferlab.formats.seal import Seal, digest
+
+    chosen = formats.FORMATS[name]
+    write = import_module(f"ferlab.formats.{chosen.module}").write
+    bundle, path = job.bundle, job.folder / chosen.file
+    seal = Seal(name, cast("Graph", job.graph), bundle.spec, bundle.model, bundle.provenance)
+    tried = []
+    for way in chosen.ways:
+        try:
+            with replacing(path) as temporary:
+                write(bundle, seal, temporary, job.calibration, way)
+                answers = answer_all(formats.read(temporary, job.threads), job.sample.images)
+                parity = compare(job.reference, answers, job.sample)
+                faults = parity.faults(chosen.tolerance)
+                data = temporary.read_bytes()
+                tried.append({"way": way, "parity": parity.to_dict(), "faults": faults})
+                if faults:
+                    raise _Rejected
+        except _Rejected:
+            continue
+        write_documents(job.folder, bundle.spec, bundle.model, bundle.provenance)
+        break
+    row = {"format": name, "file": chosen.file, "bytes": len(data), "sha256": digest(data), "graph": job.graph}
+    return row | tried[-1] | {"verdict": "not written" if faults else "verified", "tried": tried}
+
+
+class _Rejected(Exception):  # noqa: N818 (it is no error)
+    """Leaves `replacing`, so that the file never appears."""
+
+
+def read_report(folder: Path, bundle: "Bundle") -> Mapping[str, Any]:
+    """What earlier exports of this bundle to `folder` reported, by file; ConfigError if another's are there."""
+    from ferlab.documents import read_document
+
+    file = folder / "spec.json"
+    if not file.exists():
+        return {}
+    if (digest := read_document(file).get("digest")) != bundle.spec.digest:
+        raise ConfigError(f"{folder} must be for exports of {bundle.path}, got those of model {digest}; set out=…")
+    try:
+        return dict(json.loads((folder / REPORT).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # it is written anew
+
+
+def write_report(job: Job, earlier: Mapping[str, Any], protocol: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write parity.json: one entry a file that is there."""
+    from ferlab.files import write_json
+
+    written = {row["file"]: {**row, "protocol": protocol} for row in rows if not row["faults"]}
+    if written:
+        document = {"format": 1, "digest": job.bundle.spec.digest, "calibration": len(job.calibration)}
+        write_json(job.folder / REPORT, document | {"files": {**earlier, **written}})
+
+
+def say_faults(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Say what fell through, and what the ways before the one that passed lost; the exit code."""
+    for row in rows:
+        for attempt in row["tried"]:
+            said = f"{row['format']}, {attempt['way']}" if attempt["way"] else row["format"]
+            for fault in attempt["faults"]:
+                print(f"{said}: {fault}")
+    return int(any(row["faults"] for row in rows))

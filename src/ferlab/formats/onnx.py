@@ -21,14 +21,14 @@ KEY = b"\x0a" + bytes([len(ENTRY)]) + ENTRY.encode() + b"\x12"
 EXTERNAL = b"\x0a\x08location\x12"  # weights in another file: whoever wrote the model would choose which is read
 
 
-def write(bundle: "Bundle", seal: Seal, path: Path, faces: Image) -> None:
+def write(bundle: "Bundle", seal: Seal, path: Path, calibration: Image, way: str) -> None:
     """Export a network in float32 with a dynamic batch.
 
     Args:
         bundle: the model.
         seal: what to write inside; `seal.graph` decides what the graph gives.
         path: the .onnx file.
-        faces: not used: nothing is calibrated.
+        calibration, way: not used: nothing is calibrated, and there is one way.
     """
     save(model_of(bundle, seal), seal, path)
 

@@ -1,0 +1,56 @@
+"""What export, verify and benchmark export ask for alike: faces of the dataset that a model was trained on."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ferlab import config
+from ferlab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ferlab.cli import Invocation
+
+MISSING: Any = "???"
+
+
+def with_dataset(invocation: "Invocation", key: str) -> Sequence[str]:
+    """The overrides, with the dataset that the model named by `key` was trained on unless they choose one."""
+    given = dict(override.split("=", 1) for override in invocation.overrides if "=" in override)
+    if "data" in given or key not in given:
+        return invocation.overrides
+
+    from ferlab.formats import open_model
+
+    dataset = open_model(given[key]).provenance.get("dataset")
+    if dataset not in config.groups(invocation.command.config)["data"]:
+        raise ConfigError(
+            f"data must be given: the model was trained on {dataset or 'it does not say what'}; add data=…"
+        )
+    return [f"data={dataset}", *invocation.overrides]
+
+
+def parity_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A row a file: `file`, `bytes`, `parity` as `Parity.to_dict` gives it, and `verdict`."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = ("file", "size", "worst |Δ|", "agree, %", "accuracy, %", "of the bundle", "CCC", "of the bundle", "")
+    for number, title in enumerate(columns):
+        table.add_column(title, justify="left" if number in (0, len(columns) - 1) else "right")
+    for row in rows:
+        parity = row["parity"]
+        cells = [row["file"], f"{row['bytes'] / 2**20:.2f} MiB", f"{parity['worst']:.2g}"]
+        cells.append("–" if parity["agreement"] is None else f"{100 * parity['agreement']:.2f}")
+        for name, scale, digits in (("accuracy", 100, 2), ("ccc", 1, 4)):
+            pair = parity[name] or {}
+            cells += [f"{scale * pair[who]:.{digits}f}" if pair else "–" for who in ("file", "bundle")]
+        table.add_row(*cells, row["verdict"])
+    return table
+
+
+def console() -> Console:
+    """Standard output; a pipe has no edge at which a name would have to be cut."""
+    result = Console(highlight=False)
+    if not result.is_terminal:
+        result.width = 10_000
+    return result
