@@ -1,6 +1,10 @@
 """What every test shares."""
 
 import pytest
+import torch
+
+from ferlab.bundle import Bundle, save_bundle
+from ferlab.models import build
 
 
 @pytest.fixture(autouse=True)
@@ -9,3 +13,21 @@ def cache(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("FERLAB_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def teacher_for(tmp_path_factory):
+    """spec -> the folder of a bundle with that specification, untrained; its answers differ between faces."""
+
+    def write(spec, seed=0):
+        model = {"name": "mlp", "options": {"widths": [8], "dropout": 0.0}}
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            net = build(spec, model["name"], model["options"]).eval()
+            for head in net.heads.values():
+                torch.nn.init.normal_(head.weight, std=2)
+        folder = tmp_path_factory.mktemp("teacher")
+        save_bundle(Bundle(spec, model, net, {"dataset": "drawn", "data_digest": "0123"}), folder, {}, "a card")
+        return folder
+
+    return write

@@ -247,6 +247,60 @@ class MultiTask(nn.Module):
         return precision[0] * first + precision[1] * second / 2 + self.log_variance.sum() / 2
 
 
+class Distillation(nn.Module):
+    """(1 - weight) × loss on the labels + weight × distance from a teacher (Hinton et al. 2015, arXiv:1503.02531).
+
+    The distance is T² KL(q ‖ p), q and p the softmax of the teacher's and the student's logits divided by T (eq. 1).
+    Its gradient is T² times that of the paper's cross-entropy (eq. 2), which keeps its size when T changes, and it is
+    0 where both agree. For valence and arousal it is the squared error. It is a mean over all faces: the teacher
+    answers for a face without a label, and for a blend, too.
+
+    Args:
+        counts: of the training split.
+        labels: counts -> any other loss of this module; its heads are learned from the teacher as well.
+        temperature: T > 0; larger values tell more of the unlikely classes.
+        weight: the teacher's, above 0 and at most 1.
+        affect: of the squared error of valence and arousal, beside that of expressions; 0 or more.
+    """
+
+    def __init__(
+        self,
+        counts: LabelCounts,
+        labels: Callable[..., nn.Module],
+        temperature: float = 4.0,
+        weight: float = 0.9,
+        affect: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ConfigError(f"loss.temperature must be positive, got {temperature}")
+        if not 0 < weight <= 1:
+            raise ConfigError(f"loss.weight must be above 0 and at most 1, got {weight}")
+        if affect < 0:
+            raise ConfigError(f"loss.affect must be 0 or more, got {affect}")
+        self.labels = labels(counts=counts)
+        self.heads: tuple[str, ...] = self.labels.heads  # type: ignore[assignment]
+        self.temperature, self.weight, self.affect = temperature, weight, affect
+
+    def forward(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            outputs: as the loss on the labels takes them.
+            targets: as well; and "teacher_expression" (n, k) logits, "teacher_affect" (n, 2), for each head.
+        """
+        total: Tensor = (1 - self.weight) * self.labels(outputs, targets)
+        if "expression" in self.heads:
+            logits = outputs["expression"].float(), targets["teacher_expression"].float()
+            p, q = ((each / self.temperature).log_softmax(1) for each in logits)
+            divergence = F.kl_div(p, q, reduction="batchmean", log_target=True)
+            total = total + self.weight * self.temperature**2 * divergence
+        if "affect" in self.heads:
+            error = outputs["affect"].float() - targets["teacher_affect"].float()
+            total = total + self.weight * self.affect * error.square().mean()
+        return total
+
+
 def _frequencies(counts: LabelCounts, who: str, remedy: str) -> Tensor:
     """(k,) shares of the classes among the labelled faces; ConfigError if one has no face."""
     faces = torch.tensor(list(counts.classes), dtype=torch.float32)

@@ -64,12 +64,21 @@ def first_step(config, fabric, votes=False):
     (part, *_) = plan(run.order(0), 8, 1, run.seed, 0)
     (batch,) = run.train.batches(0, [part])
     images, targets = run.transform(batch, 0)
+    if run.teacher is not None:
+        targets |= run.teacher(images)
     loss = run.state.loss(run.state.module.train()(images), targets)
     fabric.backward(loss)
     run.state.optimizer.step()
     run.state.schedule.after_step()
     run.state.schedule.after_epoch(0.5)
     return run, float(loss.detach())
+
+
+def taught(config, teacher_for):
+    """The config with a teacher if its loss wants one."""
+    if config.loss["_target_"].endswith("Distillation"):
+        config.teacher = str(teacher_for(model_spec(config.model, source_of())))
+    return config
 
 
 # every file
@@ -114,13 +123,13 @@ def test_every_option_fits_the_schema(group, option):
 
 
 @pytest.mark.parametrize("option", ["scheduler", "optimizer", "loss", "augment"])
-def test_every_option_builds_and_trains(option, fabric):
+def test_every_option_builds_and_trains(option, fabric, teacher_for):
     for name in groups("train")[option]:
         votes = name == "soft_target"
         heads = {"multitask": "[expression,affect]", "affect": "[affect]"}.get(name, "[expression]")
         monitor = "ccc" if heads == "[affect]" else "accuracy"
         chosen = (f"{option}={name}", f"model.heads={heads}", f"trainer.monitor={monitor}")
-        run, loss = first_step(configured(*chosen, *NARROW), fabric, votes)
+        run, loss = first_step(taught(configured(*chosen, *NARROW), teacher_for), fabric, votes)
         assert np.isfinite(loss), name
         assert all(parameter.isfinite().all() for parameter in run.state.net.parameters()), name
 
@@ -171,8 +180,8 @@ def test_a_resumed_run_needs_the_file_no_more(fabric, tmp_path):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_builds_and_trains(name, fabric):
-    config = configured(f"experiment={name}", "model.weights=null")  # nothing is downloaded here
+def test_every_experiment_builds_and_trains(name, fabric, teacher_for):
+    config = taught(configured(f"experiment={name}", "model.weights=null"), teacher_for)  # nothing is downloaded here
     votes = config.loss["_target_"].endswith("SoftTarget")
     assert np.isfinite(first_step(config, fabric, votes)[1])
     assert configured(f"experiment={name}", "trainer.epochs=7", "debug=smoke").trainer.epochs == 7

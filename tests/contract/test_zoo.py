@@ -69,16 +69,20 @@ def located(data, roots):
     return [f"data={data}", f"data.root={roots / DATA[data][0]}"]
 
 
-def first_step(fabric, *overrides):
+def first_step(fabric, teacher_for, *overrides):
     """Build everything from a config and take one step; the loss, and the network's answers for two faces."""
     common = ["augment=batched", "trainer.batch_size=8", "scheduler=constant"]
     config = typed(compose("train", [*common, *overrides]), TrainConfig)
     source = instantiate(config.data)
     spec = model_spec(config.model, source)
+    if config.loss["_target_"].endswith("Distillation"):
+        config.teacher = str(teacher_for(spec))
     run = build_fit(config, source, spec, fabric, StopRequest(), lambda step: None, Clock())
     (part, *_) = plan(run.order(0), 8, 1, run.seed, 0)
     (batch,) = run.train.batches(0, [part])
     images, targets = run.transform(batch, 0)
+    if run.teacher is not None:
+        targets |= run.teacher(images)
     outputs = run.state.module.train()(images)
     loss = run.state.loss(outputs, targets)
     fabric.backward(loss)
@@ -93,7 +97,7 @@ def with_loss(loss):
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("data", sorted(DATA))
-def test_every_dataset_goes_with_every_loss_that_its_labels_allow(data, loss, roots, fabric):
+def test_every_dataset_goes_with_every_loss_that_its_labels_allow(data, loss, roots, fabric, teacher_for):
     words = [*located(data, roots), *with_loss(loss), "model=custom_cnn", *SMALL["custom_cnn"]]
     if data == "ferplus" and loss == "soft_target":
         words.append("data.rule=cross_entropy")
@@ -102,12 +106,12 @@ def test_every_dataset_goes_with_every_loss_that_its_labels_allow(data, loss, ro
     heads = HEADS.get(loss, ["expression"])
     if "affect" in heads and "affect" not in DATA[data][1]:
         with pytest.raises(Exception, match=r"has no valence and arousal; set model\.heads=\[expression\]"):
-            first_step(fabric, *words)
+            first_step(fabric, teacher_for, *words)
     elif loss == "soft_target" and data not in ("ferplus", "mixed"):
         with pytest.raises(TrainingError, match="needs vote distributions"):
-            first_step(fabric, *words)
+            first_step(fabric, teacher_for, *words)
     else:
-        value, shapes, classes = first_step(fabric, *words)
+        value, shapes, classes = first_step(fabric, teacher_for, *words)
         assert np.isfinite(value)
         sizes = {"expression": (8, classes), "affect": (8, 2)}
         assert shapes == {head: sizes[head] for head in heads}
@@ -115,17 +119,24 @@ def test_every_dataset_goes_with_every_loss_that_its_labels_allow(data, loss, ro
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("model", sorted(SMALL))
-def test_every_model_goes_with_every_loss(model, loss, roots, fabric):
+def test_every_model_goes_with_every_loss(model, loss, roots, fabric, teacher_for):
     data = "ferplus" if loss == "soft_target" else "synthetic"
     words = [*located(data, roots), f"model={model}", *SMALL[model], *with_loss(loss)]
     if loss == "soft_target":
         words.append("data.rule=cross_entropy")
-    value, shapes, _ = first_step(fabric, *words)
+    value, shapes, _ = first_step(fabric, teacher_for, *words)
     assert np.isfinite(value)
     sizes = {"expression": (8, 8), "affect": (8, 2)}
     assert shapes == {head: sizes[head] for head in HEADS.get(loss, ["expression"])}
 
 
-def test_a_model_without_the_head_says_which_line_to_change(roots, fabric):
+def test_a_model_without_the_head_says_which_line_to_change(roots, fabric, teacher_for):
     with pytest.raises(ConfigError, match=r"the model has \[expression\]; set model\.heads=\[expression,affect\]"):
-        first_step(fabric, *located("synthetic", roots), "loss=multitask", "model=custom_cnn", *SMALL["custom_cnn"])
+        first_step(
+            fabric,
+            teacher_for,
+            *located("synthetic", roots),
+            "loss=multitask",
+            "model=custom_cnn",
+            *SMALL["custom_cnn"],
+        )

@@ -66,7 +66,8 @@ def train(invocation: "Invocation") -> None:
     rate(run, 0, faces)
     peak_mb = _peak_mb()
     with tempfile.TemporaryDirectory() as folder:
-        plain = PlainLoop(options, source.split("train"), spec, run.state.loss, fabric.device, faces, Path(folder))
+        loss, train_split = run.state.loss, source.split("train")
+        plain = PlainLoop(options, train_split, spec, loss, run.teacher, fabric.device, faces, Path(folder))
         ways: dict[str, Callable[[int], float]] = {
             "end to end": lambda i: rate(run, i, faces),
             "bound: one resident batch": lambda i: rate(bound, i, faces),

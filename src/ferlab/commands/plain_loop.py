@@ -15,6 +15,7 @@ from ferlab.commands.recipe import TrainConfig
 from ferlab.data.source import Split
 from ferlab.models import build
 from ferlab.spec import ModelSpec
+from ferlab.train.teacher import Teacher
 
 
 class PlainLoop:
@@ -23,7 +24,7 @@ class PlainLoop:
     Args:
         options: model, optimizer and batch size.
         split: its first `faces` faces are written as PNG files.
-        spec, loss, device: as in the run.
+        spec, loss, teacher, device: as in the run.
         faces: of one round.
         folder: where the files go.
     """
@@ -34,6 +35,7 @@ class PlainLoop:
         split: Split,
         spec: ModelSpec,
         loss: Any,
+        teacher: Teacher | None,
         device: torch.device,
         faces: int,
         folder: Path,
@@ -52,16 +54,20 @@ class PlainLoop:
         self.data = ImageFolder(str(folder), transform)
         self.net = build(spec, options.model.name, options.model.options).to(device).train()
         self.optimizer = config.instantiate(options.optimizer, params=self.net.parameters())
-        self.loss, self.device, self.batch_size = loss, device, options.trainer.batch_size
+        self.loss, self.teacher, self.device, self.batch_size = loss, teacher, device, options.trainer.batch_size
 
     def rate(self, workers: int) -> float:
         """Images/s of one pass over the files."""
         loader = DataLoader(self.data, self.batch_size, shuffle=True, num_workers=workers)
         started = time.perf_counter()
         for images, labels in loader:
-            outputs = self.net(images.to(self.device))
+            images = images.to(self.device)
+            outputs = self.net(images)
             affect = torch.zeros(len(labels), 2, device=self.device)
-            loss = self.loss(outputs, {"expression": labels.to(self.device), "affect": affect})
+            targets = {"expression": labels.to(self.device), "affect": affect}
+            if self.teacher is not None:
+                targets |= self.teacher(images)
+            loss = self.loss(outputs, targets)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

@@ -19,7 +19,7 @@ from ferlab.data.loaders import FEEDS, SAMPLERS, Feed, Packed, Resident, Streame
 from ferlab.data.packed import packed_shape
 from ferlab.data.source import Source, Split
 from ferlab.errors import ConfigError, DataError, SpecError, suggest
-from ferlab.losses import LabelCounts
+from ferlab.losses import Distillation, LabelCounts
 from ferlab.metrics import EPOCH_METRICS, LOWER_IS_BETTER
 from ferlab.models import build, load_weights
 from ferlab.models.timm_backbone import TIMM_NAMES, published_input
@@ -30,6 +30,7 @@ from ferlab.train.fit import Fit, FitOptions, Step
 from ferlab.train.interrupt import StopRequest
 from ferlab.train.optim import ema_of, parameter_groups
 from ferlab.train.state import State
+from ferlab.train.teacher import Teacher, load_teacher
 from ferlab.train.tracking import TrackerOptions
 from ferlab.train.transform import MixOptions, Transform
 
@@ -115,6 +116,7 @@ class TrainConfig:
     tracker: TrackerOptions
     seed: int
     outputs: str
+    teacher: str | None = None
     name: str | None = None
     resume: str | None = None
 
@@ -181,6 +183,7 @@ def build_fit(
     sample = None if config.augment.sample is None else instantiate(config.augment.sample)
     order = partial(epoch_order, train, config.trainer.sampler, config.seed)
     steps = -(-len(order(0)) // config.trainer.batch_size)
+    teacher = build_teacher(config, loss, spec, fabric)  # before the state, which sets the random generators
     state = build_state(config, spec, loss, fabric, steps)
     return Fit(
         state=state,
@@ -195,6 +198,7 @@ def build_fit(
         stop=stop,
         watch=watch,
         clock=clock,
+        teacher=teacher,
     )
 
 
@@ -215,6 +219,23 @@ def build_loss(node: Any, source: Source, spec: ModelSpec) -> nn.Module:
             f"set model.heads=[{wanted}] or another loss"
         )
     return loss
+
+
+def build_teacher(config: TrainConfig, loss: nn.Module, spec: ModelSpec, fabric: Fabric) -> Teacher | None:
+    """The teacher that the config names, if the loss listens to one; see `load_teacher`.
+
+    Raises:
+        ConfigError: one of both without the other, or a teacher that does not fit.
+    """
+    if isinstance(loss, Distillation):
+        if config.teacher is None:
+            raise ConfigError("loss=distill needs a teacher, got none; add teacher=, a bundle's or its run's folder")
+        return load_teacher(config.teacher, spec, fabric, config.trainer.channels_last)
+    if config.teacher is not None:
+        raise ConfigError(
+            f"loss {type(loss).__name__} learns nothing from a teacher, got teacher={config.teacher}; use loss=distill"
+        )
+    return None
 
 
 def check_truth(spec: ModelSpec, splits: Sequence[Split], monitor: str) -> None:

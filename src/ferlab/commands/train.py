@@ -13,6 +13,7 @@ from ferlab import config
 from ferlab.commands.artifacts import log_artifacts, write_bundle
 from ferlab.commands.recipe import TrainConfig, build_fit, model_spec
 from ferlab.data.source import Source
+from ferlab.errors import TrainingError
 from ferlab.files import write_text
 from ferlab.metrics import LOWER_IS_BETTER
 from ferlab.provenance import command_line, commit, environment
@@ -46,6 +47,7 @@ def train(invocation: "Invocation") -> int:
     with listening() as stop, ProgressView(console, trainer.epochs, trainer.monitor) as view:
         run = build_fit(options, source, spec, fabric, stop, view.step, clock)
         note_weights(run, record, console)
+        note_teacher(run, record, console, earlier, resumed is not None)
         folder = resumed or new_run(options, source, fabric)  # not before: what cannot be built leaves nothing behind
         console.print(f"run     {folder.path}")
         if resumed:
@@ -114,6 +116,7 @@ def describe(options: TrainConfig, source: Source, fabric: Fabric) -> dict[str, 
         "seed": options.seed,
         "precision": str(fabric._precision.precision),
         "weights": None,
+        "teacher": None,
         "mlflow_run": None,
     }
 
@@ -145,6 +148,24 @@ def note_weights(run: Fit, record: dict[str, Any], console: Console) -> None:
     if (weights := run.state.weights) is not None:
         console.print(f"weights {weights}")
         record["weights"] = {"path": weights.path, "sha256": weights.sha256}
+
+
+def note_teacher(run: Fit, record: dict[str, Any], console: Console, earlier: RunFolder | None, resumed: bool) -> None:
+    """Print and record who teaches, if anybody; a resumed run must find the teacher that it began with."""
+    if run.teacher is None:
+        return
+    now = record["teacher"] = run.teacher.origin
+    teacher, student = (sum(w.numel() for w in net.parameters()) for net in (run.teacher.bundle.net, run.state.net))
+    console.print(f"teacher {now['path']}: {now['model']}, {teacher:,} parameters; the student has {student:,}")
+    was = (earlier.read_record().get("teacher") if earlier else None) or now
+    if was["sha256"] == now["sha256"]:
+        return
+    if resumed:
+        raise TrainingError(
+            f"the teacher must be the one that the run began with, sha256 {was['sha256'][:16]}, got "
+            f"{now['sha256'][:16]} at {now['path']}; put it back, or start a new run with --from"
+        )
+    console.print(f"note: teacher was {was['path']}, sha256 {was['sha256'][:16]}: numbers may differ")
 
 
 def start_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any], options: TrainConfig, run: Fit) -> None:

@@ -22,6 +22,12 @@ def model_card(
     started = (
         f"fine-tuned from {weights['path']}, which may have terms of its own" if weights else "trained from scratch"
     )
+    if teacher := provenance.get("teacher"):
+        learnt = teacher["dataset"] or "data that it does not name"
+        started += (
+            f", distilled from {teacher['path']} ({teacher['model']}, trained on {learnt}, specification "
+            f"{teacher['spec_digest']}), which may have terms of its own"
+        )
     rows = "\n".join(
         f"| {key.removeprefix('validation/')} | {value:.4f} |"
         for key, value in metrics.items()

@@ -23,6 +23,7 @@ from ferlab.train.clock import Clock
 from ferlab.train.interrupt import StopRequest
 from ferlab.train.optim import freeze
 from ferlab.train.state import State
+from ferlab.train.teacher import Teacher
 
 Answers = dict[str, npt.NDArray[np.float32]]
 CHECK_STEPS = 20  # a GPU's loss is looked at this often, for each look waits for it; a CPU's after every step
@@ -74,6 +75,7 @@ class Fit:
         stop: asks the loop to finish its step and leave.
         watch: called after each optimizer step.
         clock: notes where the time goes.
+        teacher: whose answers for each training batch are among its targets, or None.
     """
 
     state: State
@@ -88,6 +90,7 @@ class Fit:
     stop: StopRequest = field(default_factory=StopRequest)
     watch: Callable[["Step"], None] = lambda step: None
     clock: Clock = field(default_factory=Clock)
+    teacher: Teacher | None = None
 
 
 @dataclass(frozen=True)
@@ -207,6 +210,9 @@ def _train_step(run: Fit, epoch: int, parts: Sequence[Part], batches: Iterator[A
             batch = next(batches)
         with clock("augment"):
             images, targets = run.transform(batch, epoch)
+        if run.teacher is not None:
+            with clock("teacher"):
+                targets = targets | run.teacher(images)
         with fabric.no_backward_sync(state.module, enabled=i + 1 < len(parts)):
             with clock("forward"):
                 outputs = state.module(images)
