@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from ferlab.labels import FERPLUS
+from ferlab.spec import ModelSpec
+
 SCRIPT = Path(__file__).with_name("two_processes.py")
 # 41 faces in steps of 8: the last step has one face, so one process has none.
 CONFIG = [
@@ -30,8 +33,15 @@ TASKS = ["model.heads=[expression,affect]", "loss=multitask", "loss.uncertainty=
 ACCUMULATED = ["trainer.accumulate=2", "trainer.clip=0.1"]
 
 
-@pytest.mark.parametrize("more", [[], ACCUMULATED, TASKS], ids=["plain", "accumulated", "learned task weights"])
-def test_two_processes_are_one(tmp_path: Path, more: list[str]) -> None:
+TAUGHT = ["loss=distill"]
+
+
+@pytest.mark.parametrize(
+    "more", [[], ACCUMULATED, TASKS, TAUGHT], ids=["plain", "accumulated", "learned task weights", "taught"]
+)
+def test_two_processes_are_one(tmp_path: Path, more: list[str], teacher_for) -> None:
+    if more is TAUGHT:
+        more = [*TAUGHT, f"teacher={teacher_for(ModelSpec(FERPLUS, size=16))}"]
     alone, one = train([sys.executable, "-W", "ignore"], tmp_path / "one", *more)
     together, two = train(TORCHRUN, tmp_path / "two", *more)
     for name in alone:  # after twelve steps of SGD with momentum, equal weights mean equal gradients

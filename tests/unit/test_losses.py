@@ -1,12 +1,23 @@
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from ferlab.errors import ConfigError, TrainingError
-from ferlab.losses import Affect, BalancedSoftmax, CrossEntropy, Focal, LabelCounts, MultiTask, SoftTarget, concordance
+from ferlab.losses import (
+    Affect,
+    BalancedSoftmax,
+    CrossEntropy,
+    Distillation,
+    Focal,
+    LabelCounts,
+    MultiTask,
+    SoftTarget,
+    concordance,
+)
 from ferlab.metrics import affect_scores
 
 # Two faces, two classes: logits (0, ln 3) give p = (1/4, 3/4), and (ln 4, 0) give p = (4/5, 1/5).
@@ -366,3 +377,119 @@ def test_weights_of_no_task_are_refused():
     for alpha, beta in ((0.0, 0.0), (1.0, -1.0)):
         with pytest.raises(ConfigError, match=r"loss\.alpha and loss\.beta must be 0 or more, one above 0"):
             multitask(alpha=alpha, beta=beta)
+
+
+# a teacher
+
+
+def distillation(labels=CrossEntropy, counts=None, **options):
+    return Distillation(counts or counts_of([1, 1]), partial(labels), **options)
+
+
+def taught(loss, logits, target, teacher):
+    return loss({"expression": logits}, {"expression": target, "teacher_expression": teacher})
+
+
+def softmax(logits, temperature):
+    shares = np.exp(np.asarray(logits, np.float64) / temperature)
+    return shares / shares.sum(1, keepdims=True)
+
+
+def test_distillation_by_hand():
+    """Hinton's eq. 1 in numpy, with faces 1 and 3 of four without a label, in data of which half has one."""
+    rng = np.random.default_rng(0)
+    student, teacher = rng.normal(0, 2, (4, 3)), rng.normal(0, 2, (4, 3))
+    ids = np.array([2, -1, 0, -1])
+    p, q = softmax(student, 3.0), softmax(teacher, 3.0)
+    soft = 3.0**2 * (q * np.log(q / p)).sum(1).mean()
+    hard = -np.log(softmax(student, 1.0)[[0, 2], [2, 0]]).sum() / 4 * 2  # a mean over faces, by the share with a label
+    loss = distillation(counts=LabelCounts(10, [1, 2, 2]), temperature=3.0, weight=0.7)
+    got = taught(loss, torch.tensor(student), torch.from_numpy(ids), torch.tensor(teacher))
+    assert float(got) == pytest.approx(0.7 * soft + 0.3 * hard, rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_gradient_towards_a_teacher_by_hand(temperature):
+    """T² times eq. 2, 1/T (p - q): for a face with a label and for one without."""
+    logits, teacher = LOGITS.clone().requires_grad_(), torch.tensor([[1.0, -1.0], [0.0, 2.0]])
+    loss = distillation(temperature=temperature, weight=1.0)
+    taught(loss, logits, torch.tensor([1, -1]), teacher).backward()
+    expected = temperature * (softmax(LOGITS, temperature) - softmax(teacher, temperature)) / 2
+    assert logits.grad.numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_at_a_high_temperature_the_gradient_keeps_its_size_and_matches_logits():
+    """Eq. 4 with its T²: (z - v) / k for logits of mean 0."""
+    logits, teacher = torch.tensor([[2.0, -1.0, -1.0]]).requires_grad_(), torch.tensor([[1.0, 1.0, -2.0]])
+    taught(
+        distillation(counts=counts_of([1, 1, 1]), temperature=300.0, weight=1.0), logits, IDS[:1], teacher
+    ).backward()
+    assert logits.grad.numpy() == pytest.approx(np.array([[1.0, -2.0, 1.0]]) / 3, abs=0.01)
+
+
+def test_a_student_that_agrees_has_only_the_labels_to_learn_from():
+    got = taught(distillation(weight=0.75), LOGITS, IDS, LOGITS + 5)  # logits mean the same when a constant is added
+    torch.testing.assert_close(got, 0.25 * value(CrossEntropy(counts_of([1, 1]))))
+
+
+def test_no_gradient_reaches_the_teacher():
+    teacher = LOGITS.flip(0).requires_grad_()
+    logits = LOGITS.clone().requires_grad_()
+    with torch.no_grad():
+        answered = 2 * teacher
+    taught(distillation(), logits, IDS, answered).backward()
+    assert teacher.grad is None
+    assert logits.grad.ne(0).all()
+
+
+@pytest.mark.parametrize("cuts", [[1, 39], [13, 13, 14]])
+def test_parts_of_a_taught_batch_average_to_the_whole(cuts):
+    logits, ids = drawn(k=3)
+    teacher = drawn(k=3, seed=1)[0]
+    ids[::4] = -1
+    loss = distillation(counts=counts_of([5, 3, 2]))
+    pieces = zip(cuts, *(each.split(cuts) for each in (logits, ids, teacher)), strict=True)
+    torch.testing.assert_close(
+        sum(n / 40 * taught(loss, *piece) for n, *piece in pieces), taught(loss, logits, ids, teacher)
+    )
+
+
+def test_half_precision_is_compared_in_float32():
+    half = [drawn(k=3, seed=seed)[0].bfloat16() for seed in (0, 1)]
+    loss, ids = distillation(counts=counts_of([5, 3, 2])), drawn(k=3)[1]
+    got = taught(loss, half[0], ids, half[1])
+    assert got.dtype == torch.float32
+    torch.testing.assert_close(got, taught(loss, half[0].float(), ids, half[1].float()))
+
+
+def test_the_labels_may_have_any_other_loss():
+    votes = torch.tensor([[0.25, 0.75], [0.5, 0.5]])
+    plain = value(SoftTarget(counts_of([1, 1])), target=votes)
+    torch.testing.assert_close(taught(distillation(SoftTarget, weight=0.6), LOGITS, votes, LOGITS), 0.4 * plain)
+
+
+def test_valence_and_arousal_come_from_the_teacher_too():
+    """Squared errors 1/4, 0, 0, 1 of two faces' two values, the last one unknown to the labels."""
+    labels = partial(MultiTask, expression=partial(CrossEntropy), affect=partial(Affect, ccc=0.0))
+    loss = Distillation(counts_of([1, 1]), labels, weight=0.8, affect=2.0)
+    outputs = {"expression": LOGITS, "affect": torch.tensor([[0.5, 0.0], [0.0, 0.5]])}
+    targets = {"expression": IDS, "affect": torch.tensor([[0.5, 0.0], [0.0, math.nan]])}
+    answers = {"teacher_expression": LOGITS, "teacher_affect": torch.tensor([[0.0, 0.0], [0.0, -0.5]])}
+    assert loss.heads == ("expression", "affect")
+    hard = value(CrossEntropy(counts_of([1, 1])))
+    torch.testing.assert_close(loss(outputs, targets | answers), 0.2 * hard + 0.8 * 2.0 * torch.tensor(1.25 / 4))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": 0.0}, "loss.temperature must be positive, got 0.0"),
+        ({"weight": 0.0}, "loss.weight must be above 0 and at most 1, got 0.0"),
+        ({"weight": 1.1}, "loss.weight must be above 0 and at most 1, got 1.1"),
+        ({"affect": -1.0}, "loss.affect must be 0 or more, got -1.0"),
+    ],
+)
+def test_a_distillation_of_no_use_is_refused(options, message):
+    with pytest.raises(ConfigError) as caught:
+        distillation(**options)
+    assert str(caught.value) == message

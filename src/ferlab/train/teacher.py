@@ -50,8 +50,9 @@ class Teacher:
             "teacher_expression" (n, k) float32 logits in the order of the student's labels, "teacher_affect" (n, 2)
             float32 in [-1, 1]; each if it has that head.
         """
+        rounded = self.fabric._precision.convert_input(images)  # to 16 bits where Fabric does so for the student
         with self.fabric.autocast():
-            outputs = self.bundle.net(images)
+            outputs = self.bundle.net(rounded)
         if "expression" in outputs:
             outputs["expression"] = outputs["expression"][:, self.order]
         return {f"teacher_{name}": value.float() for name, value in outputs.items()}

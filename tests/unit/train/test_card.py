@@ -8,9 +8,9 @@ PROVENANCE = {
 }  # fmt: skip
 
 
-def card(spec):
+def card(spec, **more):
     metrics = {"validation/ccc": 0.51234, "train/loss": 0.1}
-    return model_card("a run", spec, {"name": "custom_cnn"}, PROVENANCE, metrics)
+    return model_card("a run", spec, {"name": "custom_cnn"}, PROVENANCE | more, metrics)
 
 
 def test_the_card_says_what_each_head_answers_and_where_it_is_weak():
@@ -28,3 +28,10 @@ def test_the_card_is_silent_on_a_head_that_is_not_there():
     assert "Rare classes" not in affect
     assert "gray, trained from scratch. Valence and arousal, each from -1 to 1.\n" in affect
     assert "alence" not in labels
+
+
+def test_the_card_says_who_taught():
+    teacher = {"path": "runs/big", "model": "se_resnet", "dataset": "ferplus", "spec_digest": "4567", "sha256": "89"}
+    said = "trained from scratch, distilled from runs/big (se_resnet, trained on ferplus, specification 4567)"
+    assert said in card(ModelSpec(RAFDB), teacher=teacher)
+    assert "distilled" not in card(ModelSpec(RAFDB), teacher=None)
