@@ -10,14 +10,14 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ferlab.errors import ExportError
 from ferlab.formats.exported import Exported
-from ferlab.formats.interpreter import DTYPES, Program
+from ferlab.formats.interpreter import DTYPES, Program, step
 from ferlab.formats.seal import Seal, seal_archive
 from ferlab.formats.torch_archive import archive, example, opened, unexpected, unpack
 from ferlab.spec import Image
@@ -54,8 +54,11 @@ def write(bundle: "Bundle", seal: Seal, path: Path, calibration: Image, way: str
     with zipfile.ZipFile(buffer) as file:
         parts = {name.partition("/")[2]: file.read(name) for name in file.namelist()}
     parts = {name: data for name, data in parts.items() if PARTS.fullmatch(name)} | {SAMPLE: b""}
-    parts[MODEL] = _without_traces(parts[MODEL])
-    data = archive(parts)
+    model = json.loads(parts[MODEL])
+    for node in model["graph_module"]["graph"]["nodes"]:
+        node["metadata"].pop("stack_trace", None)  # it names folders of whoever exports
+        step(node)
+    data = archive(parts | {MODEL: json.dumps(model).encode()})
     torch.export.load(io.BytesIO(data))  # what else but ferlab will read it with
     path.write_bytes(data)
     seal_archive(path, seal)
@@ -111,11 +114,3 @@ def _tensors(kind: str, parts: Mapping[str, bytes]) -> dict[str, Tensor]:
         sizes, strides = ([size["as_int"] for size in meta[key]] for key in ("sizes", "strides"))
         found[name] = flat.as_strided(sizes, strides, meta["storage_offset"]["as_int"])
     return found
-
-
-def _without_traces(model: bytes) -> bytes:
-    """The graph without its notes on source lines, which name folders of whoever exported it."""
-    document: dict[str, Any] = json.loads(model)
-    for node in document["graph_module"]["graph"]["nodes"]:
-        node["metadata"].pop("stack_trace", None)
-    return json.dumps(document).encode()
