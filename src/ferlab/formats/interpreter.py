@@ -114,6 +114,8 @@ def argument(arg: Mapping[str, Any]) -> Any:
             return value
         case "as_float":
             return float(value)  # infinity is a string in JSON
+        case "as_floats":
+            return [float(each) for each in value]
         case "as_tensor":
             return Value(value["name"])
         case "as_name":
