@@ -61,6 +61,9 @@ FORMATS: dict[str, Format] = {
     "onnx_int8": Format(
         "onnx_int8", "model_int8.onnx", ONNX, "onnx", INT8, "ONNX, 8 bit", ("minmax", "percentile", "float_layers")
     ),
+    "torchscript": Format("torchscript", "model.torchscript", (), None, EXACT, "TorchScript, traced and frozen"),
+    "torch_export": Format("torch_export", "model.pt2", (), None, EXACT, "torch.export, float32"),
+    "openvino": Format("openvino", "model.openvino", ("openvino",), "openvino", EXACT, "OpenVINO, float32"),
 }
 
 
@@ -75,6 +78,9 @@ class Runtime:
 
 RUNTIMES: dict[str, Runtime] = {
     ".onnx": Runtime("onnx", ("onnxruntime",), "onnx"),
+    ".torchscript": Runtime("torchscript", (), None),
+    ".pt2": Runtime("torch_export", (), None),
+    ".openvino": Runtime("openvino", ("openvino",), "openvino"),
 }
 
 

@@ -1,0 +1,115 @@
+"""What the two formats of PyTorch share: their archive, the operators that a graph may use, and how it is run."""
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ferlab.errors import ExportError
+from ferlab.formats.exported import Exported
+from ferlab.formats.seal import ENTRY, Seal, unseal_archive
+from ferlab.spec import Image, ModelSpec
+
+TOP = "model/"  # PyTorch wants every part of an archive in one folder, whatever its name
+SEAL = f"extra/{ENTRY}"
+
+# PyTorch resolves any name that a file gives, so operators are allowed one by one: aten::save writes files,
+# aten::from_file reads and grows them, and other libraries register more. These are what networks of timm come to.
+_OPERATORS = """
+    _convolution adaptive_avg_pool2d adaptive_max_pool2d add add_ addcmul addmm arange avg_pool2d batch_norm bitwise_not
+    bmm cat ceil chunk clamp clamp_ clamp_min clone contiguous conv1d conv2d cos cumsum detach div div_ dropout dropout_
+    einsum elu elu_ exp expand expand_as flatten floor floor_divide gelu gelu_ group_norm hardsigmoid hardsigmoid_
+    hardswish hardswish_ hardtanh hardtanh_ index instance_norm layer_norm leaky_relu leaky_relu_ linalg_vector_norm
+    linear log log_softmax matmul max_pool2d mean meshgrid mish mish_ movedim mul mul_ narrow neg norm ones pad permute
+    pixel_shuffle pow prelu reciprocal relu relu6 relu6_ relu_ remainder repeat reshape reshape_as roll rsqrt rsub
+    scaled_dot_product_attention select sigmoid sigmoid_ silu silu_ sin size slice softmax softplus split
+    split_with_sizes sqrt square squeeze stack sub sub_ sum sym_size t tanh tanh_ to transpose type_as unbind unflatten
+    unfold unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_nearest2d var view zeros
+"""
+OPERATORS = frozenset(_OPERATORS.split())
+
+
+def archive(parts: Mapping[str, bytes]) -> bytes:
+    """A zip archive of parts, uncompressed; the same bytes for the same parts."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
+        for name, data in parts.items():
+            file.writestr(zipfile.ZipInfo(TOP + name), data)
+    return buffer.getvalue()
+
+
+def unpack(path: Path) -> tuple[Seal, dict[str, bytes]]:
+    """The seal of an archive, its content verified, and its other parts by name, in memory; ExportError otherwise."""
+    seal = unseal_archive(path, prefixed=False)
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    if foreign := [name for name in parts if not name.startswith(TOP)]:
+        raise unexpected(path, foreign)
+    return seal, {name.removeprefix(TOP): data for name, data in parts.items() if name != TOP + SEAL}
+
+
+def unexpected(path: Path, names: Sequence[str]) -> ExportError:
+    """The error for an archive with parts that ferlab does not write."""
+    return ExportError(f"{path} must hold nothing but what ferlab writes, got {sorted(names)[0]!r}; export it again")
+
+
+def forbidden(operator: str) -> ExportError:
+    """The error for a graph with an operator that is not in OPERATORS."""
+    return ExportError(f"its graph must use none but known operators, got {operator!r}; export it as onnx")
+
+
+def opened(path: Path, seal: Seal, run: Callable[[Tensor], Sequence[Tensor]], threads: int) -> Exported:
+    """A graph as a runner, once it answered a black face with what the specification says.
+
+    Args:
+        path, seal: of the file.
+        run: the graph: (n, c, s, s) uint8 -> a tensor for each head, in their order.
+        threads: that PyTorch computes with while it runs; its setting is the whole process's, so it is put back.
+
+    Raises:
+        ExportError: the graph cannot be run, or answers something else.
+    """
+    spec = seal.spec
+
+    @torch.inference_mode()
+    def call(images: Image) -> Mapping[str, npt.NDArray[np.floating[Any]]]:
+        with _threads(threads):
+            answers = run(torch.from_numpy(np.ascontiguousarray(images)))
+        return {head: answer.numpy() for head, answer in zip(spec.heads, answers, strict=True)}
+
+    try:
+        found = {head: answer.shape for head, answer in call(np.zeros(_face(spec), np.uint8)).items()}
+    except Exception as error:  # a foreign graph may raise anything
+        raise ExportError(
+            f"PyTorch cannot run {path}: {' '.join(str(error).split())[:200]}; export it again"
+        ) from error
+    widths = {"expression": len(spec.expression), "affect": 2}
+    if found != {head: (1, widths[head]) for head in spec.heads}:
+        raise ExportError(f"{path} must answer {list(spec.heads)}, got shapes {list(found.values())}; export it again")
+    return Exported(path, seal, call)
+
+
+def example(spec: ModelSpec) -> Tensor:
+    """Two black faces to trace with, (2, c, s, s) uint8; the batch of a single one would be taken for fixed."""
+    return torch.zeros(2, *_face(spec)[1:], dtype=torch.uint8)
+
+
+def _face(spec: ModelSpec) -> tuple[int, int, int, int]:
+    return 1, spec.channels, spec.size, spec.size
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
