@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ferlab import config
-from ferlab.commands.parity import MISSING, compared, console, files_in, open_exported, with_dataset
+from ferlab.commands.parity import MISSING, check_origin, compared, console, files_in, with_dataset
 from ferlab.commands.scoring import progress
 from ferlab.errors import ConfigError, ExportError
 
@@ -107,14 +107,16 @@ def find(exports: Any) -> list[Path]:
 
 def opened(bundle: "Bundle", paths: Sequence[Path]) -> list["Exported"]:
     """The files, each checked; ConfigError if two are of one format, which a table could not tell apart."""
-    files = [open_exported(path, bundle, threads=1) for path in paths]
+    from ferlab.formats import read
+
     first: dict[str, Exported] = {}
-    for file in files:
+    for file in map(read, paths):
+        check_origin(file, bundle)
         if (other := first.setdefault(file.seal.kind, file)) is not file:
             raise ConfigError(
                 f"exports must have one file a format, got two of {file.seal.kind}: {other.path}, {file.path}"
             )
-    return files
+    return list(first.values())
 
 
 def candidates(bundle: "Bundle", files: Sequence["Exported"], sample: "Sample") -> list["Candidate"]:

@@ -48,18 +48,19 @@ def files_in(path: str | Path) -> list[Path]:
     return [file for file in found if file.suffix in RUNTIMES and not file.name.startswith(".")]  # .… is unfinished
 
 
-def open_exported(path: Path, bundle: "Bundle", threads: int) -> "Exported":
-    """An exported file of this bundle; ExportError if it is damaged, of another bundle or of a format unknown here."""
-    from ferlab.formats import FORMATS, read
+def check_origin(file: "Exported", bundle: "Bundle") -> None:
+    """Raise an ExportError unless a file was exported from this bundle's model, in a format that is known here."""
+    from ferlab.formats import FORMATS
 
-    file = read(path, threads)
     if file.seal.kind not in FORMATS:
-        raise ExportError(f"{path} must be of a known format, got '{file.seal.kind}'; use the ferlab that wrote it")
+        raise ExportError(
+            f"{file.path} must be of a known format, got '{file.seal.kind}'; use the ferlab that wrote it"
+        )
     if file.spec.digest != bundle.spec.digest:
         raise ExportError(
-            f"{path} must be of the model {bundle.spec.digest} in {bundle.path}, got {file.spec.digest}; set bundle=…"
+            f"{file.path} must be of the model {bundle.spec.digest} in {bundle.path}, got {file.spec.digest}; "
+            "set bundle=…"
         )
-    return file
 
 
 def compared(file: "Exported", reference: "Outputs", sample: "Sample") -> tuple["Parity", list[str]]:

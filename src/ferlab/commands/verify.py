@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferlab import config
-from ferlab.commands.parity import MISSING, compared, console, files_in, open_exported, parity_table, with_dataset
+from ferlab.commands.parity import MISSING, check_origin, compared, console, files_in, parity_table, with_dataset
 from ferlab.errors import BundleError, ConfigError, ExportError
 
 if TYPE_CHECKING:
@@ -32,9 +32,12 @@ def verify(invocation: "Invocation") -> int:
     paths = check(settings)
 
     from ferlab.evaluate.parity import answer_all, draw
+    from ferlab.formats import read
 
+    files = [read(path, settings.threads) for path in paths]
     bundle = bundle_of(paths[0], settings.bundle)
-    files = [open_exported(path, bundle, settings.threads) for path in paths]
+    for file in files:
+        check_origin(file, bundle)
     source = config.instantiate(settings.data)
     sample = draw(bundle, source, settings.split, settings.faces)
     print(f"{len(sample.images):,} {settings.split} faces of {source.protocol}", flush=True)

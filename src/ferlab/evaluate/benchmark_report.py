@@ -52,10 +52,9 @@ def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith(("flags", "Features"))), [])
-    known = {key: value for key, value in environment(torch.device("cpu")).items() if key in ("python", "platform")}
-    return known | {
-        "processor": environment(torch.device("cpu"))["device"].removeprefix("cpu: "),
-        "cpus": environment(torch.device("cpu"))["cpus"],
+    found = environment(torch.device("cpu"))
+    return {key: found[key] for key in ("python", "platform", "cpus")} | {
+        "processor": found["device"].removeprefix("cpu: "),
         "features": [name for name in FEATURES if name in flags],
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "nice": os.nice(0) if hasattr(os, "nice") else None,
@@ -115,9 +114,10 @@ def protocol(benchmark: Benchmark) -> str:
     """One sentence without which the times mean nothing: machine, threads, batches, rounds, what a call is, code."""
     plan, found = benchmark.plan, benchmark.machine
     threads, batches = (" and ".join(map(str, numbers)) for numbers in (plan.threads, plan.batches))
+    threads += " thread" if plan.threads == (1,) else " threads"
     many = f"{plan.rounds} rounds" if plan.rounds > 1 else "1 round"
     return (
-        f"{found['processor']}, {found['cpus']} CPUs; {threads} threads, batches of {batches}; every model and number "
+        f"{found['processor']}, {found['cpus']} CPUs; {threads}, batches of {batches}; every model and number "
         f"of threads in a process of its own, one at a time, in {many} of {plan.seconds:g} s a batch; a call is "
         f"prepared faces in, answers out, through ferlab; ferlab {__version__}, commit {commit() or 'unknown'}"
     )
