@@ -129,7 +129,7 @@ def cautions(benchmark: Benchmark) -> list[str]:
     if found["load"] is not None and found["load"] > BUSY * found["cpus"]:
         said.append(
             f"the machine was busy: before the first call {found['load']:.1f} processes were running on "
-            f"{found['cpus']} CPUs, so times are too long and uneven"
+            f"{found['cpus']} CPUs, so times are too long and uneven; trust images/s more than the median of a short call"
         )
     if found["nice"]:
         said.append(f"the calls stood back behind other work (nice {found['nice']})")
@@ -164,7 +164,7 @@ def _model(candidate: Candidate, bundle_bytes: int, replies: Replies) -> dict[st
 def render(document: Mapping[str, Any]) -> str:
     """The HTML of a benchmark; every word from a bundle or the dataset is escaped."""
     models = {model["name"]: model for model in document["models"]}
-    ordered = sorted(document["rows"], key=lambda row: row["p50_ms"])
+    ordered = sorted(document["rows"], key=lambda row: -row["images_per_s"])
     best_name = document["best"]["choice"]["name"]
     bad = {name for name, model in models.items() if model["faults"]}
     batches = {batch: [row for row in ordered if row["batch"] == batch] for batch in document["settings"]["batches"]}
@@ -193,7 +193,7 @@ def verdict(document: Mapping[str, Any]) -> list[str]:
             f"({times['least']:.1f}–{times['most']:.1f} over the rounds)"
         )
     if found["close"]:
-        said.append(f"too close to call: {', '.join(found['close'])} was faster in a round")
+        said.append(f"too close to call, for faster in some round: {', '.join(found['close'])}")
     same = chosen(document, "same_answers")
     if same["name"] != row["name"]:
         said.append(f"best with every label and score of the bundle: {_told(same)}")
@@ -202,7 +202,7 @@ def verdict(document: Mapping[str, Any]) -> list[str]:
 
 def _told(row: Mapping[str, Any]) -> str:
     threads = f"{row['threads']} thread{'s' * (row['threads'] > 1)}"
-    return f"{row['name']} with {threads}, {milliseconds(row['p50_ms'])} ms a call of {row['batch']}"
+    return f"{row['name']} with {threads}, {row['images_per_s']:,.0f} images/s with batch {row['batch']}"
 
 
 def milliseconds(value: float) -> str:

@@ -56,7 +56,7 @@ def test_a_row_holds_medians_over_the_rounds_and_ratios_round_by_round():
     times = found.times_eager
     assert (times.median, times.least, times.most) == (4.0, 2.0, 10.0)
     assert found.calls == 30
-    assert found.rounds_ms == (2.0, 5.0, 3.0)
+    assert found.rounds == (450.0, 180.0, 300.0)
 
 
 def test_batches_are_rows_of_their_own():
@@ -84,6 +84,14 @@ def test_memory_is_the_most_of_any_round_and_unknown_where_unmeasured():
 def test_the_fastest_with_one_face_is_best_whatever_larger_batches_say():
     found = table({(EAGER, 1): [(9.0, 9.0)], ("onnx", 1): [(3.0, 4.0)], ("b", 1): [(2.0, 8.0)]}, batches=(1, 4))
     assert best(found, [candidate(EAGER), candidate("onnx"), candidate("b")]).row.name == "b"
+
+
+def test_a_median_that_hides_how_uneven_the_calls_were_does_not_win():
+    uneven = reply(1.0)
+    uneven["batches"][0]["images_per_s"] = 200.0
+    found = rows({(EAGER, 1): [reply(9.0)], ("a", 1): [uneven], ("b", 1): [reply(3.0)]}, Plan((1,), (1,), 1, 1.0))
+    assert [row.times_eager.median for row in found] == [1.0, 2.0, 3.0]
+    assert best(found, [candidate(name) for name in (EAGER, "a", "b")]).row.name == "b"
 
 
 def test_a_file_beyond_its_tolerance_is_never_best():
