@@ -157,7 +157,7 @@ def show(document: Mapping[str, Any], folder: Path) -> None:
 
 def table(document: Mapping[str, Any]) -> Table:
     """A row for each model, number of threads and batch, the fastest first within a batch."""
-    from ferlab.evaluate.benchmark_report import change, milliseconds
+    from ferlab.evaluate.benchmark_report import change, short
 
     models = {model["name"]: model for model in document["models"]}
     result = Table("format", box=None, pad_edge=False, header_style="bold")
@@ -174,8 +174,8 @@ def table(document: Mapping[str, Any]) -> Table:
         agreement = model["parity"]["agreement"]
         result.add_row(
             Text(name, "red" if model["faults"] else ""), str(row["batch"]), str(row["threads"]),
-            milliseconds(row["p50_ms"]), milliseconds(row["p95_ms"]), f"{row['images_per_s']:,.0f}",
-            f"{times['median']:.2f}", f"{times['least']:.2f}–{times['most']:.2f}", milliseconds(row["load_ms"]),
+            short(row["p50_ms"]), short(row["p95_ms"]), short(row["images_per_s"]),
+            f"{times['median']:.2f}", f"{times['least']:.2f}–{times['most']:.2f}", short(row["load_ms"]),
             "–" if row["peak_mb"] is None else f"{row['peak_mb']:,.0f}", f"{model['bytes'] / 2**20:.2f}",
             change(model["parity"]), "–" if agreement is None else f"{100 * agreement:.2f}",
         )  # fmt: skip

@@ -34,7 +34,7 @@ def latency(rows: Sequence[Mapping[str, Any]], batch: int, best: str, bad: Colle
         face = "white" if row["name"] in bad else colour
         axes.scatter(row["p50_ms"], place, s=38, facecolor=face, edgecolor=colour, linewidth=1.5, zorder=3)
         axes.annotate(
-            f"{row['p50_ms']:.3g}",
+            f"{row['p50_ms']:,.0f}" if row["p50_ms"] >= 100 else f"{row['p50_ms']:.2g}",
             (row["p50_ms"], place),
             (-7, 0),
             textcoords="offset points",
@@ -48,9 +48,10 @@ def latency(rows: Sequence[Mapping[str, Any]], batch: int, best: str, bad: Colle
         label.set_fontweight("bold" if label.get_text() == best else "normal")
     axes.set(ylim=(len(names) - 0.5, -0.5), title=f"{'One face' if batch == 1 else f'{batch} faces'} a call, ms")
     axes.set_xscale("log")
-    axes.set_xlim(0.4 * min(row["p50_ms"] for row in rows), 1.2 * max(row["p95_ms"] for row in rows))
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    least, most = min(row["p50_ms"] for row in rows), max(row["p95_ms"] for row in rows)
+    axes.set_xlim(0.8 * least * (least / most) ** 0.13, 1.2 * most)  # the numbers stand left of the dots
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 300 * least else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(False, axis="y")
     dots = [Line2D([], [], color=colours[n], marker="o", label=f"{n} thread{'s' * (n > 1)}") for n in threads]

@@ -129,7 +129,7 @@ def cautions(benchmark: Benchmark) -> list[str]:
     if found["load"] is not None and found["load"] > BUSY * found["cpus"]:
         said.append(
             f"the machine was busy: before the first call {found['load']:.1f} processes were running on "
-            f"{found['cpus']} CPUs, so times are too long and uneven; trust images/s more than the median of a short call"
+            f"{found['cpus']} CPUs, so times are too long and uneven; trust images/s more than a median"
         )
     if found["nice"]:
         said.append(f"the calls stood back behind other work (nice {found['nice']})")
@@ -171,7 +171,7 @@ def render(document: Mapping[str, Any]) -> str:
     figures = {batch: plots.data_uri(latency(part, batch, best_name, bad)) for batch, part in batches.items()}
     return template("benchmark.html.j2").render(
         report=document, models=models, batches=batches, figures=figures, chosen=chosen(document),
-        verdict=verdict(document), ms=milliseconds,
+        verdict=verdict(document), short=short,
     )  # fmt: skip
 
 
@@ -202,11 +202,11 @@ def verdict(document: Mapping[str, Any]) -> list[str]:
 
 def _told(row: Mapping[str, Any]) -> str:
     threads = f"{row['threads']} thread{'s' * (row['threads'] > 1)}"
-    return f"{row['name']} with {threads}, {row['images_per_s']:,.0f} images/s with batch {row['batch']}"
+    return f"{row['name']} with {threads}, {short(row['images_per_s'])} images/s with batch {row['batch']}"
 
 
-def milliseconds(value: float) -> str:
-    """0.21, 4.7, 71."""
+def short(value: float) -> str:
+    """0.21, 4.7, 71.3, 1,352."""
     return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 

@@ -101,8 +101,8 @@ class Parity:
             found.append(f"an answer differs by {self.worst:.2g}, at most {tolerance.answer:g} is allowed")
         if self.agreement is not None and self.agreement < tolerance.agreement:
             found.append(f"{100 * self.agreement:.2f} % of labels agree, {100 * tolerance.agreement:g} % must")
-        for name, pair in (("accuracy", self.accuracy), ("CCC", self.ccc)):
-            if pair is not None and not pair.lost <= tolerance.loss + 1e-9:
+        for name, pair, rounding in (("accuracy", self.accuracy, 1e-9), ("CCC", self.ccc, 0.01)):
+            if pair is not None and not pair.lost <= tolerance.loss + rounding:  # any change of an answer moves CCC
                 found.append(f"{name} lost {pair.lost:.2f} points, at most {tolerance.loss:g} may be lost")
         return found
 

@@ -13,6 +13,7 @@ from ferlab.errors import ConfigError, ExportError
 from ferlab.evaluate import stopwatch
 from ferlab.evaluate.benchmark import EAGER, Candidate, Plan, best, measure, rows, visit
 from ferlab.evaluate.parity import Pair, Parity
+from ferlab.formats import FORMATS
 from ferlab.models import build
 from ferlab.runner import Runner
 from ferlab.spec import ModelSpec
@@ -125,6 +126,12 @@ def test_what_won_a_round_is_too_close_to_call():
 def test_a_second_thread_must_pay_in_every_round(two, threads):
     found = table({(EAGER, 1): [9.0] * 3, (EAGER, 2): [9.0] * 3, ("a", 1): [2.0] * 3, ("a", 2): two})
     assert best(found, [candidate(EAGER), candidate("a")]).row.threads == threads
+
+
+@pytest.mark.parametrize(("file", "faults"), [(0.87995, 0), (0.8797, 1)])
+def test_a_rounding_of_the_ccc_is_no_loss(file, faults):
+    found = Parity(300, 1e-6, None, None, Pair(0.88, file)).faults(FORMATS["onnx"].tolerance)
+    assert [fault.split()[0] for fault in found] == ["CCC"] * faults
 
 
 # the process
