@@ -28,12 +28,16 @@ COMMANDS: dict[str, Command] = {
     "compare": Command("compare:compare", "compare", "score several bundles on one split, in one table"),
     "predict": Command("predict:predict", "predict", "answer for a picture, a folder or a glob of face crops"),
     "export": Command("export:export", "export", "write a bundle in other formats, each verified on real faces"),
+    "verify": Command("verify:verify", "verify", "whether exported files still answer like their bundle"),
     "data verify": Command("data:verify", "data", "check a dataset: counts, labels, duplicates, unreadable files"),
     "data show": Command("data:show", "data", "draw a dataset: classes, samples, mean faces"),
     "data write": Command("data:write", "data_write", "write drawn faces to disk in a dataset's official layout"),
     "benchmark train": Command("benchmark:train", "benchmark", "images/s, the bound, and where the time goes"),
     "benchmark feeds": Command(
         "benchmark_feeds:feeds", "benchmark", "faces resident, packed and streamed: time, memory"
+    ),
+    "benchmark export": Command(
+        "benchmark_export:export", "benchmark_export", "which exported file serves this machine"
     ),
     "ui": Command("ui:ui", "ui", "open MLflow to compare runs"),
 }

@@ -1,34 +1,75 @@
 """What export, verify and benchmark export ask for alike: faces of the dataset that a model was trained on."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from ferlab import config
-from ferlab.errors import ConfigError
+from ferlab.errors import ConfigError, ExportError
 
 if TYPE_CHECKING:
+    from ferlab.bundle import Bundle
     from ferlab.cli import Invocation
+    from ferlab.evaluate.parity import Parity, Sample
+    from ferlab.formats.exported import Exported
+    from ferlab.runner import Outputs
 
 MISSING: Any = "???"
 
 
 def with_dataset(invocation: "Invocation", key: str) -> Sequence[str]:
-    """The overrides, with the dataset that the model named by `key` was trained on unless they choose one."""
+    """The overrides, with the dataset that the model named by `key` was trained on unless they choose one.
+
+    A model is a bundle, an exported file, or a folder of them, of which the first speaks for all.
+    """
     given = dict(override.split("=", 1) for override in invocation.overrides if "=" in override)
     if "data" in given or key not in given:
         return invocation.overrides
 
     from ferlab.formats import open_model
 
-    dataset = open_model(given[key]).provenance.get("dataset")
+    path = next(iter(files_in(given[key])), given[key])
+    dataset = open_model(path).provenance.get("dataset")
     if dataset not in config.groups(invocation.command.config)["data"]:
         raise ConfigError(
             f"data must be given: the model was trained on {dataset or 'it does not say what'}; add data=…"
         )
     return [f"data={dataset}", *invocation.overrides]
+
+
+def files_in(path: str | Path) -> list[Path]:
+    """The exported files in a folder, by name; none if it is no folder, or a bundle's or a run's."""
+    from ferlab.formats import RUNTIMES
+
+    found = sorted(Path(path).glob("*")) if Path(path).is_dir() else []
+    return [file for file in found if file.suffix in RUNTIMES and not file.name.startswith(".")]  # .… is unfinished
+
+
+def check_origin(file: "Exported", bundle: "Bundle") -> None:
+    """Raise an ExportError unless a file was exported from this bundle's model, in a format that is known here."""
+    from ferlab.formats import FORMATS
+
+    if file.seal.kind not in FORMATS:
+        raise ExportError(
+            f"{file.path} must be of a known format, got '{file.seal.kind}'; use the ferlab that wrote it"
+        )
+    if file.spec.digest != bundle.spec.digest:
+        raise ExportError(
+            f"{file.path} must be of the model {bundle.spec.digest} in {bundle.path}, got {file.spec.digest}; "
+            "set bundle=…"
+        )
+
+
+def compared(file: "Exported", reference: "Outputs", sample: "Sample") -> tuple["Parity", list[str]]:
+    """How a file's answers compare with its bundle's, `reference`, and in what it is further off than it may be."""
+    from ferlab.evaluate.parity import answer_all, compare
+    from ferlab.formats import FORMATS
+
+    parity = compare(reference, answer_all(file, sample.images), sample)
+    return parity, parity.faults(FORMATS[file.seal.kind].tolerance)
 
 
 def parity_table(rows: Sequence[Mapping[str, Any]]) -> Table:
