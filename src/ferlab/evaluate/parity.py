@@ -1,5 +1,6 @@
 """Whether an exported file answers like its bundle, on real faces."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from ferlab.runner import Outputs, Runner
 from ferlab.spec import Image
 
 FEWEST = 256  # faces of a verification: 95 % agreement is then known to about 3 points
+
+CCC_ROUNDING = 0.01  # points: it moves with every answer's last digit, where accuracy stays as it is
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,12 @@ class Parity:
     ccc: Pair | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON; None stands for NaN and infinity, which JSON lacks."""
+
+        def plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+            return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in items}
+
+        return asdict(self, dict_factory=plain)
 
     def faults(self, tolerance: Tolerance) -> list[str]:
         """A few words for each way in which the file is further from the bundle than it may be."""
@@ -101,15 +108,15 @@ class Parity:
             found.append(f"an answer differs by {self.worst:.2g}, at most {tolerance.answer:g} is allowed")
         if self.agreement is not None and self.agreement < tolerance.agreement:
             found.append(f"{100 * self.agreement:.2f} % of labels agree, {100 * tolerance.agreement:g} % must")
-        for name, pair in (("accuracy", self.accuracy), ("CCC", self.ccc)):
-            if pair is not None and not pair.lost <= tolerance.loss + 1e-9:
+        for name, pair, rounding in (("accuracy", self.accuracy, 1e-9), ("CCC", self.ccc, CCC_ROUNDING)):
+            if pair is not None and not pair.lost <= tolerance.loss + rounding:
                 found.append(f"{name} lost {pair.lost:.2f} points, at most {tolerance.loss:g} may be lost")
         return found
 
 
 def compare(reference: Outputs, candidate: Outputs, sample: Sample) -> Parity:
     """Compare the answers of a bundle and of a file exported from it to the same faces."""
-    worst = max(float(np.abs(values - reference[head]).max()) for head, values in candidate.items())
+    worst = float(np.max([np.abs(candidate[head] - values).max() for head, values in reference.items()]))
     agreement, accuracy, ccc = None, None, None
     if "expression" in reference:
         likeliest = [outputs["expression"].argmax(1) for outputs in (reference, candidate)]
@@ -128,5 +135,7 @@ def answer_all(runner: Runner, images: Image, batch_size: int = 64) -> Outputs:
 
 
 def _mean_ccc(predicted: npt.NDArray[np.floating[Any]], target: npt.NDArray[np.float32]) -> float:
+    if not np.isfinite(predicted).all():
+        return math.nan
     scores = affect_scores(predicted, target)
     return float(np.mean([each["ccc"] for each in scores.values()]))
