@@ -54,7 +54,16 @@ def model_of(bundle: "Bundle", seal: Seal) -> Any:
         external_data=False,
         verbose=False,
     )
-    return program.model_proto
+    return without_notes(program.model_proto)
+
+
+def without_notes(model: Any) -> Any:
+    """The model without what torch notes of every node: stack traces with the paths of this machine, half its size."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return model
 
 
 def save(model: Any, seal: Seal, path: Path) -> None:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -69,6 +70,14 @@ def test_plain_onnxruntime_runs_it_and_sees_the_seal(exported, faces):
     np.testing.assert_allclose(expression, bundle.answers(faces)["expression"], atol=1e-5)
     np.testing.assert_allclose(affect, bundle.answers(faces)["affect"], atol=1e-5)
     assert '"dataset": "drawn"' in session.get_modelmeta().custom_metadata_map["ferlab.json"]
+
+
+def test_it_says_nothing_of_the_machine_that_wrote_it(exported):
+    """torch's exporter notes a stack trace with every node."""
+    _, path = exported()
+    content = path.read_bytes()
+    for word in (b".py", b"stack_trace", str(Path(__file__).parents[3]).encode()):
+        assert word not in content
 
 
 def test_reading_it_needs_no_torch(exported):

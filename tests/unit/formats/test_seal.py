@@ -106,7 +106,7 @@ def test_other_content_shows(tmp_path):
         (lambda f: f.pop("content"), "no 'content'"),
         (lambda f: f.pop("digest"), "no 'digest'"),
         (lambda f: f["spec"].update(size=32), "it was edited"),
-        (lambda f: f["spec"].update(size="24"), "8 to 1024 pixels, got '24'"),
+        (lambda f: f["spec"].update(size="24"), "well typed: affect must be"),
         (lambda f: f["spec"].update(expression=[1, 2]), "well typed"),
         (lambda f: f["spec"].update(expression=["anger", "an\nger"]), "must be an emotion name, got 'an ger'"),
         (lambda f: f.update(spec=5), "well typed"),
