@@ -12,6 +12,7 @@ import numpy as np
 from ferlab import config
 from ferlab.commands.parity import MISSING, console, parity_table, with_dataset
 from ferlab.errors import ConfigError, ExportError, suggest
+from ferlab.train.tracking import TrackerOptions
 
 if TYPE_CHECKING:
     from ferlab.bundle import Bundle
@@ -36,6 +37,8 @@ class ExportConfig:
     calibration: int = 512
     threads: int = 1
     out: str | None = None
+    tracker: TrackerOptions | None = None
+    register: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,12 @@ def export(invocation: "Invocation") -> int:
     names = check(settings)
 
     from ferlab.bundle import load_bundle
+    from ferlab.commands.export_tracking import log_exports, tracked
     from ferlab.evaluate.parity import answer_all, draw, evenly
     from ferlab.evaluate.predictions import prepared
 
     bundle = load_bundle(settings.bundle)
+    run = tracked(bundle, settings.tracker, settings.register)
     folder = Path(settings.out) if settings.out else (bundle.path or Path()).absolute().parent / "exports"
     earlier = read_report(folder, bundle)
     source = config.instantiate(settings.data)
@@ -86,6 +91,7 @@ def export(invocation: "Invocation") -> int:
         rows.append(export_one(job, name))
         write_report(job, earlier, source.protocol, rows)
     console().print(parity_table(rows))
+    log_exports(run, job.folder, [row for row in rows if not row["faults"]], sample.images[:2])
     return say_faults(rows)
 
 
