@@ -97,7 +97,7 @@ def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
         spec = spec_of(document)
         net = build(spec, document["model"]["name"], document["model"]["options"])
     except (FerlabError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise BundleError(f"{folder / 'spec.json'} does not describe a model: {reason}; export it again") from error
     check_label_map(folder / "label_map.json", spec)
     weights = folder / "weights.safetensors"

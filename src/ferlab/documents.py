@@ -41,16 +41,26 @@ def read_document(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{file} must be JSON: {error}; copy the bundle again") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        got = found.get("format") if isinstance(found, dict) else type(found).__name__
+        got = repr(found.get("format")) if isinstance(found, dict) else type(found).__name__
         raise BundleError(f"{file} must have format {FORMAT}, got {got}; use the ferlab that wrote it")
     return found
 
 
 def spec_of(document: Mapping[str, Any]) -> ModelSpec:
-    """The specification in a document; SpecError or KeyError if it is not whole or was edited."""
-    spec = ModelSpec.from_dict(document["spec"])
-    if spec.digest != document["digest"]:
-        raise SpecError(f"its digest must be {document['digest']}, got {spec.digest}: it was edited")
+    """The specification in a document; SpecError or LabelError if it is not whole or was edited."""
+    try:
+        spec, stated = ModelSpec.from_dict(document["spec"]), document["digest"]
+    except KeyError as error:
+        raise SpecError(f"no {error} in it") from error
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:  # a number where a text belongs, and the like
+        raise SpecError(f"its specification must be well typed: {error}") from error
+    if spec.digest != stated:
+        raise SpecError(f"its digest must be {stated}, got {spec.digest}: it was edited")
     return spec
 
 

@@ -53,6 +53,8 @@ class ModelSpec:
             raise SpecError(f"spec must have two expression labels or more, or affect, got {list(self.expression)}")
         _require_choice("colour", self.colour, get_args(Colour))
         _require_choice("interpolation", self.interpolation, get_args(Interpolation))
+        if not isinstance(self.affect, bool) or not isinstance(self.size, int):
+            raise TypeError(f"affect must be true or false and size an integer, got {self.affect!r}, {self.size!r}")
         if not 8 <= self.size <= 1024:
             raise SpecError(f"spec size must be 8 to 1024 pixels, got {self.size}")
         for name, values in (("mean", self.mean), ("std", self.std)):

@@ -11,7 +11,8 @@ import numpy as np
 
 from ferlab import config
 from ferlab.commands.parity import MISSING, console, parity_table, with_dataset
-from ferlab.errors import ConfigError, suggest
+from ferlab.errors import ConfigError, ExportError, suggest
+from ferlab.train.tracking import TrackerOptions
 
 if TYPE_CHECKING:
     from ferlab.bundle import Bundle
@@ -36,6 +37,8 @@ class ExportConfig:
     calibration: int = 512
     threads: int = 1
     out: str | None = None
+    tracker: TrackerOptions | None = None
+    register: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,12 @@ def export(invocation: "Invocation") -> int:
     names = check(settings)
 
     from ferlab.bundle import load_bundle
+    from ferlab.commands.export_tracking import log_exports, tracked
     from ferlab.evaluate.parity import answer_all, draw, evenly
     from ferlab.evaluate.predictions import prepared
 
     bundle = load_bundle(settings.bundle)
+    run = tracked(bundle, settings.tracker, settings.register)
     folder = Path(settings.out) if settings.out else (bundle.path or Path()).absolute().parent / "exports"
     earlier = read_report(folder, bundle)
     source = config.instantiate(settings.data)
@@ -86,6 +91,7 @@ def export(invocation: "Invocation") -> int:
         rows.append(export_one(job, name))
         write_report(job, earlier, source.protocol, rows)
     console().print(parity_table(rows))
+    log_exports(run, job.folder, [row for row in rows if not row["faults"]], sample.images[:2])
     return say_faults(rows)
 
 
@@ -113,7 +119,7 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
     from ferlab import formats
     from ferlab.documents import write_documents
     from ferlab.evaluate.parity import answer_all, compare
-    from ferlab.files import replacing
+    from ferlab.files import replacing, why_unwritable
     from ferlab.formats.seal import Seal, digest
 
     chosen = formats.FORMATS[name]
@@ -132,9 +138,12 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
                 tried.append({"way": way, "parity": parity.to_dict(), "faults": faults})
                 if faults:
                     raise _Rejected
+                # First, so that a file is never there without them, were the process killed between the two.
+                write_documents(job.folder, bundle.spec, bundle.model, bundle.provenance)
         except _Rejected:
             continue
-        write_documents(job.folder, bundle.spec, bundle.model, bundle.provenance)
+        except OSError as error:
+            raise ExportError(f"cannot write {path}: {why_unwritable(error)}; free some space") from error
         break
     row = {"format": name, "file": chosen.file, "bytes": len(data), "sha256": digest(data), "graph": job.graph}
     return row | tried[-1] | {"verdict": "not written" if faults else "verified", "tried": tried}
@@ -146,12 +155,14 @@ class _Rejected(Exception):  # noqa: N818 (it is no error)
 
 def read_report(folder: Path, bundle: "Bundle") -> Mapping[str, Any]:
     """What earlier exports of this bundle to `folder` reported, by file; ConfigError if another's are there."""
-    from ferlab.documents import read_document
+    from ferlab.documents import document, read_document
 
     file = folder / "spec.json"
     if not file.exists():
         return {}
-    if (digest := read_document(file).get("digest")) != bundle.spec.digest:
+    found, own = read_document(file), document(bundle.spec, bundle.model, bundle.provenance)
+    if found != json.loads(json.dumps(own)):  # two trainings may share a specification, but not where they come from
+        digest = found.get("digest")
         raise ConfigError(f"{folder} must be for exports of {bundle.path}, got those of model {digest}; set out=…")
     try:
         return dict(json.loads((folder / REPORT).read_text(encoding="utf-8"))["files"])

@@ -80,13 +80,17 @@ def parity_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(title, justify="left" if number in (0, len(columns) - 1) else "right")
     for row in rows:
         parity = row["parity"]
-        cells = [row["file"], f"{row['bytes'] / 2**20:.2f} MiB", f"{parity['worst']:.2g}"]
+        cells = [row["file"], f"{row['bytes'] / 2**20:.2f} MiB", _number(parity["worst"], ".2g")]
         cells.append("–" if parity["agreement"] is None else f"{100 * parity['agreement']:.2f}")
         for name, scale, digits in (("accuracy", 100, 2), ("ccc", 1, 4)):
             pair = parity[name] or {}
-            cells += [f"{scale * pair[who]:.{digits}f}" if pair else "–" for who in ("file", "bundle")]
+            cells += [_number(pair[who], f".{digits}f", scale) if pair else "–" for who in ("file", "bundle")]
         table.add_row(*cells, row["verdict"])
     return table
+
+
+def _number(value: float | None, style: str, scale: int = 1) -> str:
+    return "NaN" if value is None else f"{scale * value:{style}}"
 
 
 def console() -> Console:

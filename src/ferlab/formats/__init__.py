@@ -84,6 +84,9 @@ RUNTIMES: dict[str, Runtime] = {
 }
 
 
+LARGEST = 2**31  # bytes; protobuf and flatbuffers end there, and a file is read whole before a runtime sees it
+
+
 def check(name: str) -> Format:
     """The format called `name`, once what it needs is installed.
 
@@ -107,6 +110,8 @@ def read(path: str | Path, threads: int = 1) -> "Exported":
     file = Path(path)
     if not file.is_file():
         raise ExportError(f"an exported file must be a file, got {file}, which is none; check the path")
+    if file.stat().st_size > LARGEST:
+        raise ExportError(f"{file} must have at most {LARGEST:,} bytes, got {file.stat().st_size:,}; export it again")
     if file.suffix not in RUNTIMES:
         raise ExportError(f"{file} must end in one of {', '.join(RUNTIMES)}; give a file of ferlab export")
     runtime = RUNTIMES[file.suffix]

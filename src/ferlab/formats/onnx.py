@@ -1,5 +1,6 @@
 """ONNX by torch's dynamo exporter, run by onnxruntime. The seal is an entry of the model's metadata."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 # ModelProto.metadata_props is field 14; protobuf takes what follows a message for more of its fields.
 FIELD = b"\x72"
 KEY = b"\x0a" + bytes([len(ENTRY)]) + ENTRY.encode() + b"\x12"
-EXTERNAL = b"\x0a\x08location\x12"  # weights in another file: whoever wrote the model would choose which is read
+# The key of a reference to weights in another file: whoever wrote the model would choose which is read. A length of 8,
+# however it is padded, and the word.
+EXTERNAL = re.compile(rb"(?:\x08|\x88\x80*\x00)location")
 
 
 def write(bundle: "Bundle", seal: Seal, path: Path, calibration: Image, way: str) -> None:
@@ -51,7 +54,16 @@ def model_of(bundle: "Bundle", seal: Seal) -> Any:
         external_data=False,
         verbose=False,
     )
-    return program.model_proto
+    return without_notes(program.model_proto)
+
+
+def without_notes(model: Any) -> Any:
+    """The model without what torch notes of every node: stack traces with the paths of this machine, half its size."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return model
 
 
 def save(model: Any, seal: Seal, path: Path) -> None:
@@ -108,7 +120,7 @@ def unsealed_data(data: bytes, path: Path) -> Seal:
     if not data.endswith(entry):
         raise unsealed(path)
     content = data[: -len(entry)]
-    if EXTERNAL in content:
+    if EXTERNAL.search(content):
         raise ExportError(f"{path} must hold its weights itself, got a reference to another file; export it again")
     return parse(text, digest(content), path)
 

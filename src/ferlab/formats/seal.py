@@ -39,8 +39,9 @@ class Seal:
 
     def text(self, content: str) -> str:
         """The seal as JSON, over content of this digest."""
-        sealed = document(self.spec, self.model, self.provenance)
-        return json.dumps(sealed | {"kind": self.kind, "graph": self.graph, "content": content}, allow_nan=False)
+        said = document(self.spec, self.model, self.provenance) | {"kind": self.kind, "graph": self.graph}
+        said = json.loads(json.dumps(said, allow_nan=False))  # as a reader will see it
+        return json.dumps(said | {"content": content, "sealed": _over(said, content)})
 
 
 def parse(text: str | bytes, content: str, path: Path) -> Seal:
@@ -48,22 +49,33 @@ def parse(text: str | bytes, content: str, path: Path) -> Seal:
     try:
         found = json.loads(text)
         if found["format"] != FORMAT:
-            raise ExportError(f"{path} must have format {FORMAT}, got {found['format']}; use the ferlab that wrote it")
+            raise ExportError(
+                f"{path} must have format {FORMAT}, got {found['format']!r}; use the ferlab that wrote it"
+            )
         seal = Seal(found["kind"], found["graph"], spec_of(found), found["model"], found["provenance"])
-        sealed = found["content"]
+        stated = {"inside": found.pop("content"), "said of it": found.pop("sealed")}
         if seal.graph not in GRAPHS or not isinstance(seal.kind, str):
-            raise ExportError(f"{path} must say what its graph gives, got '{seal.graph}'; export it again")
+            raise ExportError(f"{path} must say what its graph gives, got {seal.graph!r}; export it again")
+        if not isinstance(seal.model, dict) or not isinstance(seal.provenance, dict):
+            raise ExportError(f"{path} must name its model and provenance by key, got other values; export it again")
+        actual = {"inside": content, "said of it": _over(found, content)}
     except (ValueError, KeyError, TypeError, RecursionError, FerlabError) as error:
         if isinstance(error, ExportError):
             raise
         reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
         raise ExportError(f"{path} does not describe its model: {reason}; export it again") from error
-    if sealed != content:
-        raise ExportError(
-            f"{path} is damaged or was changed: its content must have digest {str(sealed)[:16]}, got {content[:16]}; "
-            "copy or export it again"
-        )
+    for key, got in actual.items():
+        if stated[key] != got:
+            raise ExportError(
+                f"{path} is damaged or was changed: its digest of what is {key} must be {str(stated[key])[:16]!a}, "
+                f"got {got[:16]}; copy or export it again"
+            )
     return seal
+
+
+def _over(said: Mapping[str, Any], content: str) -> str:
+    """Digest over the seal itself and the content's digest: a label or the kind of graph edited alone shows, too."""
+    return digest(json.dumps(said, sort_keys=True).encode(), content.encode())
 
 
 def digest(*parts: bytes) -> str:
@@ -99,6 +111,10 @@ def unseal_archive(path: Path, prefixed: bool) -> Seal:
             names = [entry.filename for entry in archive.infolist()]
             if len(set(names)) < len(names):
                 raise ExportError(f"{path} must hold each part once, got one twice; export it again")
+            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                raise ExportError(
+                    f"{path} must hold the bytes that its parts claim, got fewer; copy or export it again"
+                )
             sealed = _entry(archive)
             if sealed not in names:
                 raise unsealed(path)
@@ -127,7 +143,7 @@ def _entry(archive: zipfile.ZipFile) -> str:
 
 def _content(archive: zipfile.ZipFile, prefix: bytes) -> str:
     """Digest over the prefix and every part but the seal, with names and lengths."""
-    sealed, parts = _entry(archive), [prefix]
+    sealed, parts = _entry(archive), [f"{len(prefix)}\n".encode(), prefix]
     for name in sorted(name for name in archive.namelist() if name != sealed):
         data = archive.read(name)
         parts += [f"{name} {len(data)}\n".encode(), data]

@@ -6,14 +6,24 @@ from typing import Any
 import ferlab
 
 
-def log_bundle(uri: str, run_id: str, bundle: Path, inputs: Any, outputs: Any) -> None:
-    """Log `bundle` to the run as the model "bundle".
+def log_bundle(
+    uri: str,
+    run_id: str,
+    bundle: Path,
+    inputs: Any,
+    outputs: Any,
+    extra: str | None = None,
+    register: str | None = None,
+) -> None:
+    """Log `bundle` to the run, as a model called "bundle" or like the exported file.
 
     Args:
         uri: MLflow's store.
         run_id: the run.
-        bundle: the bundle's folder.
+        bundle: the bundle's folder, or a file exported from it.
         inputs, outputs: example arrays, from which the signature follows.
+        extra: of ferlab, which an exported file needs.
+        register: what the model is called in MLflow's registry; it stays out of it by default.
     """
     import mlflow
     from mlflow.models import infer_signature
@@ -21,10 +31,11 @@ def log_bundle(uri: str, run_id: str, bundle: Path, inputs: Any, outputs: Any) -
     mlflow.set_tracking_uri(uri)
     with mlflow.start_run(run_id=run_id):
         mlflow.pyfunc.log_model(
-            name="bundle",
+            name=bundle.stem,
             python_model=str(Path(__file__).with_name("serve.py")),
             artifacts={"bundle": str(bundle)},
             signature=infer_signature(inputs, outputs),
             input_example=inputs,
-            pip_requirements=[f"ferlab=={ferlab.__version__}"],
+            pip_requirements=[f"ferlab{f'[{extra}]' if extra else ''}=={ferlab.__version__}"],
+            registered_model_name=register,
         )

@@ -1,10 +1,10 @@
-"""Code that MLflow stores with a bundle and runs to serve it: `mlflow models serve`."""
+"""Code that MLflow stores with a bundle or a file exported from one, and runs to serve it: `mlflow models serve`."""
 
 import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from ferlab.bundle import load_bundle
+from ferlab.formats import open_model
 
 
 class ServedBundle(PythonModel):
@@ -17,8 +17,8 @@ class ServedBundle(PythonModel):
     _skip_type_hint_validation = True
 
     def load_context(self, context):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-        """Load the bundle that lies among the model's artifacts."""
-        self.bundle = load_bundle(context.artifacts["bundle"])
+        """Load the bundle or exported file that lies among the model's artifacts."""
+        self.bundle = open_model(context.artifacts["bundle"])
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
         """Answer a batch; see the class."""

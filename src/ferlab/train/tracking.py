@@ -52,12 +52,18 @@ class Tracker:
     Args:
         options: see there.
         say: prints one line, used when MLflow fails.
+        nevertheless: the end of that line: what goes on without MLflow.
     """
 
-    def __init__(self, options: TrackerOptions, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        options: TrackerOptions,
+        say: Callable[[str], None],
+        nevertheless: str = "training goes on, see metrics.jsonl",
+    ) -> None:
         self.options = options
         self.run_id: str | None = None
-        self._say = say
+        self._say, self._nevertheless = say, nevertheless
         self._failed = False
         self._client: Any = None
         self._pending: list[Mapping[str, float]] = []
@@ -74,21 +80,37 @@ class Tracker:
         if self.options.name == "none":
             return
         self._pending = list(earlier)
-        for key, value in SETTINGS.items():
-            os.environ.setdefault(key, value)
         self._guarded(lambda: self._open(name, parameters, tags, run_id))
         self.log_epochs([])
 
-    def _open(self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None) -> None:
+    def attach(self, run_id: str) -> None:
+        """Add to a run that has ended; how it ended stays as it is."""
+        if self.options.name == "none":
+            return
+
+        def open_again() -> None:
+            client = self._connect()
+            client.get_run(run_id)
+            self.run_id, self._client = run_id, client
+
+        self._guarded(open_again)
+
+    def _connect(self) -> Any:
+        for key, value in SETTINGS.items():
+            os.environ.setdefault(key, value)
         import mlflow
-        from mlflow.entities import Param
 
         for noisy in ("alembic", "mlflow"):  # advice, and a line for every database migration
             logging.getLogger(noisy).setLevel(logging.ERROR)
         uri = self.options.address
         if uri.startswith("sqlite:///"):
             Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def _open(self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None) -> None:
+        from mlflow.entities import Param
+
+        client = self._connect()
         if run_id is not None:
             client.update_run(run_id, status="RUNNING")
             seen = {metric.step for metric in client.get_metric_history(run_id, "epoch")}
@@ -97,7 +119,7 @@ class Tracker:
         else:
             found = client.get_experiment_by_name(self.options.experiment)
             experiment = found.experiment_id if found else client.create_experiment(
-                self.options.experiment, artifact_location=_artifacts(uri)
+                self.options.experiment, artifact_location=_artifacts(self.options.address)
             )  # fmt: skip
             self.run_id = client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id
             # MLflow takes few characters in a name, and 6000 in a value.
@@ -116,21 +138,29 @@ class Tracker:
             self._pending = self._pending[len(sent) :]
 
     def _send(self, rows: Sequence[Mapping[str, float]]) -> None:
+        self._send_metrics([(name, value, int(row["epoch"])) for row in rows for name, value in row.items()])
+
+    def _send_metrics(self, values: Sequence[tuple[str, float, int]]) -> None:
         import time
 
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, int(row["epoch"])) for row in rows for name, value in row.items()]
+        metrics = [Metric(name, value, now, step) for name, value, step in values]
         for start in range(0, len(metrics), 1000):  # MLflow's limit for a call
             self._client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
 
-    def log_files(self, files: Sequence[Path]) -> None:
-        """Attach files or folders to the run."""
+    def log_results(self, results: Mapping[str, float]) -> None:
+        """Send numbers that belong to no epoch."""
+        if self._client is not None:
+            self._guarded(lambda: self._send_metrics([(name, value, 0) for name, value in results.items()]))
+
+    def log_files(self, files: Sequence[Path], folder: str | None = None) -> None:
+        """Attach files or folders to the run, in a folder of its artifacts or at their top."""
         if self._client is not None:
             for file in files:
                 send = self._client.log_artifacts if file.is_dir() else self._client.log_artifact
-                self._guarded(lambda send=send, file=file: send(self.run_id, str(file)))  # type: ignore[misc]
+                self._guarded(lambda send=send, file=file: send(self.run_id, str(file), folder))  # type: ignore[misc]
 
     def log_model(self, bundle: Path, inputs: Any, outputs: Any) -> None:
         """Log the bundle as an MLflow model whose code is a file of ferlab's: nothing is pickled."""
@@ -138,6 +168,20 @@ class Tracker:
             from ferlab.train.mlflow_model import log_bundle
 
             self._guarded(lambda: log_bundle(self.options.address, str(self.run_id), bundle, inputs, outputs))
+
+    def register(self, name: str, file: Path, extra: str | None, inputs: Any, outputs: Any) -> None:
+        """Log an exported file as an MLflow model, and put it in the registry as the next version of `name`."""
+        if self._client is not None:
+            from ferlab.train.mlflow_model import log_bundle
+
+            def send() -> None:
+                status = self._client.get_run(self.run_id).info.status
+                try:
+                    log_bundle(self.options.address, str(self.run_id), file, inputs, outputs, extra, name)
+                finally:
+                    self._client.update_run(self.run_id, status=status)  # MLflow has called it finished
+
+            self._guarded(send)
 
     def finish(self, status: str) -> None:
         """Close the run as FINISHED, KILLED or FAILED."""
@@ -153,7 +197,7 @@ class Tracker:
         except Exception as error:  # any server, database or network error: MLflow raises all kinds
             if not self._failed:
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-                self._say(f"MLflow at {self.options.address} failed ({reason}); training goes on, see metrics.jsonl")
+                self._say(f"MLflow at {self.options.address} failed ({reason}); {self._nevertheless}")
             self._failed = True
             return False
 

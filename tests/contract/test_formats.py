@@ -1,0 +1,155 @@
+"""Every model in every format answers as its bundle does. Formats that come to FORMATS are tried without a word here.
+
+A format whose packages are not installed is skipped by name.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+
+from ferlab import formats
+from ferlab.bundle import Bundle
+from ferlab.data.synthetic import synthetic
+from ferlab.errors import ExportError
+from ferlab.formats.seal import Seal
+from ferlab.labels import FERPLUS
+from ferlab.models import BUILDERS, build
+from ferlab.spec import ModelSpec
+
+SMALL = {
+    "custom_cnn": {"widths": [8, 8, 16], "hidden": 16, "dropout": 0.5},
+    "mlp": {"widths": [32, 16], "dropout": 0.3},
+    "mobilenetv2": {"small_input": True, "hidden": None, "dropout": 0.3},
+    "resnet18": {"small_input": False, "hidden": None, "dropout": 0.2},
+    "se_resnet": {"width": 8, "depth": 1, "stem_stride": 2, "reduction": 4, "hidden": 16, "dropout": [0.5, 0.3]},
+    "small_resnet": {"width": 4, "depth": 2, "dropout": 0.2},
+    "timm": {"name": "test_efficientnet", "small_input": True, "hidden": 16, "dropout": 0.2},
+    "vit_tiny": {"patch": 16, "hidden": None, "dropout": 0.1, "drop_path": 0.0},
+}
+RGB = {"colour": "rgb", "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model with an input, its heads, and what the graph gives."""
+
+    model: str
+    size: int = 48
+    rgb: bool = False
+    expression: bool = True
+    affect: bool = True
+    graph: str = "probabilities"
+
+    def __str__(self):
+        heads = "+".join(name for name in ("expression", "affect") if getattr(self, name))
+        return f"{self.model}-{self.size}{'rgb' if self.rgb else 'gray'}-{heads}-{self.graph}"
+
+
+CASES = [
+    *(Case(name) for name in sorted(SMALL)),
+    Case("custom_cnn", rgb=True, affect=False, graph="logits"),
+    Case("mlp", expression=False),
+    Case("timm", 224, rgb=True),
+    Case("small_resnet", 224, rgb=True, affect=False),
+]
+# (model, format) -> why it cannot be. It is tried all the same, so that this list stays true.
+IMPOSSIBLE: dict[tuple[str, str], str] = {}
+
+
+def missing(name):
+    return [package for package in formats.FORMATS[name].packages if find_spec(package.partition(".")[0]) is None]
+
+
+def test_the_small_options_here_cover_the_zoo():
+    assert set(SMALL) == set(BUILDERS)
+    assert {(model, name) for model in SMALL for name in formats.FORMATS} >= set(IMPOSSIBLE)
+
+
+@pytest.fixture(scope="session")
+def crops():
+    """Drawn faces, (16, 48, 48, 3) uint8."""
+    split = synthetic(train=16, validation=0, test=0).split("train")
+    return [split.read(i) for i in range(len(split))]
+
+
+@pytest.fixture(scope="session")
+def make(crops):
+    """A function that makes the bundle of a case and its faces, prepared.
+
+    Its statistics have moved and its answers differ from face to face, so that whatever is left out on the way shows.
+    """
+    made = {}
+
+    def make(case):
+        if case not in made:
+            made[case] = untrained(case, crops)
+        return made[case]
+
+    return make
+
+
+def untrained(case, crops):
+    spec = ModelSpec(
+        FERPLUS if case.expression else (), case.affect, case.size, temperature=1.5, **(RGB if case.rgb else {})
+    )
+    torch.manual_seed(0)
+    net = build(spec, case.model, SMALL[case.model])
+    faces = np.stack([spec.prepare(crop) for crop in crops])
+    with torch.no_grad():
+        for _ in range(10):
+            net.train()(torch.from_numpy(faces))
+        features = []
+        net.backbone.register_forward_hook(lambda module, arguments, output: features.append(output))
+        net.eval()(torch.from_numpy(faces))
+        net.backbone._forward_hooks.clear()
+        for head in net.heads.values():
+            said = head(features[-1])
+            head.weight /= said.std(0)[:, None]
+            head.bias.copy_(-(said.mean(0) - head.bias) / said.std(0))
+    bundle = Bundle(spec, {"name": case.model, "options": SMALL[case.model]}, net, {"dataset": "synthetic"})
+    return bundle, faces
+
+
+def write(case, name, bundle, faces, folder):
+    chosen = formats.FORMATS[name]
+    path = folder / chosen.file
+    seal = Seal(name, case.graph, bundle.spec, bundle.model, bundle.provenance)
+    import_module(f"ferlab.formats.{chosen.module}").write(bundle, seal, path, faces, chosen.ways[0])
+    return path
+
+
+@pytest.mark.parametrize("name", formats.FORMATS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_file_answers_as_its_bundle_does(case, name, make, tmp_path):
+    if gone := missing(name):
+        pytest.skip(f"{name} needs {', '.join(gone)}")
+    bundle, faces = make(case)
+    if (case.model, name) in IMPOSSIBLE:
+        with pytest.raises(ExportError) as caught:
+            write(case, name, bundle, faces, tmp_path)
+        assert "\n" not in str(caught.value)
+        pytest.skip(IMPOSSIBLE[case.model, name])
+    path = write(case, name, bundle, faces, tmp_path)
+    runner = formats.read(path)
+    assert (runner.spec, runner.model) == (bundle.spec, bundle.model)
+    expected, found = bundle.answers(faces[:4]), runner.answers(faces[:4])
+    assert set(found) == set(expected)
+    for head, values in found.items():
+        assert values.shape == expected[head].shape
+        assert np.isfinite(values).all()
+        assert expected[head].std(0).min() > 1e-3
+    if case.expression:
+        np.testing.assert_allclose(found["expression"].sum(1), 1, atol=0.02)
+        assert found["expression"].min() >= 0
+    if case.affect:
+        assert np.abs(found["affect"]).max() <= 1
+    tolerance = formats.FORMATS[name].tolerance
+    if tolerance == formats.INT8:  # single answers of an untrained network say nothing in 8 bit
+        assert path.stat().st_size < 0.8 * 4 * bundle.parameters
+        return
+    for head, values in found.items():
+        np.testing.assert_allclose(values, expected[head], atol=tolerance.answer)
