@@ -18,6 +18,8 @@ from ferlab.spec import ModelSpec
 
 Graph = Literal["probabilities", "logits"]
 GRAPHS: tuple[Graph, ...] = ("probabilities", "logits")
+Layout = Literal["nchw", "nhwc"]
+LAYOUTS: tuple[Layout, ...] = ("nchw", "nhwc")
 ENTRY = "ferlab.json"  # the seal's name in formats that are zip archives, or end with one
 
 
@@ -29,6 +31,7 @@ class Seal:
         kind: a key of `ferlab.formats.FORMATS`.
         graph: whether the expression output holds probabilities, at the specification's temperature, or logits.
         spec, model, provenance: those of the bundle.
+        layout: of the images that the graph takes.
     """
 
     kind: str
@@ -36,11 +39,13 @@ class Seal:
     spec: ModelSpec
     model: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    layout: Layout = "nchw"
 
     def text(self, content: str) -> str:
         """The seal as JSON, over content of this digest."""
         sealed = document(self.spec, self.model, self.provenance)
-        return json.dumps(sealed | {"kind": self.kind, "graph": self.graph, "content": content}, allow_nan=False)
+        said = {"kind": self.kind, "graph": self.graph, "layout": self.layout, "content": content}
+        return json.dumps(sealed | said, allow_nan=False)
 
 
 def parse(text: str | bytes, content: str, path: Path) -> Seal:
@@ -49,10 +54,13 @@ def parse(text: str | bytes, content: str, path: Path) -> Seal:
         found = json.loads(text)
         if found["format"] != FORMAT:
             raise ExportError(f"{path} must have format {FORMAT}, got {found['format']}; use the ferlab that wrote it")
-        seal = Seal(found["kind"], found["graph"], spec_of(found), found["model"], found["provenance"])
+        layout = found.get("layout", "nchw")
+        seal = Seal(found["kind"], found["graph"], spec_of(found), found["model"], found["provenance"], layout)
         sealed = found["content"]
         if seal.graph not in GRAPHS or not isinstance(seal.kind, str):
             raise ExportError(f"{path} must say what its graph gives, got '{seal.graph}'; export it again")
+        if seal.layout not in LAYOUTS:
+            raise ExportError(f"{path} must take images in one of {LAYOUTS}, got '{layout}'; export it again")
     except (ValueError, KeyError, TypeError, RecursionError, FerlabError) as error:
         if isinstance(error, ExportError):
             raise
@@ -102,8 +110,7 @@ def unseal_archive(path: Path, prefixed: bool) -> Seal:
             sealed = _entry(archive)
             if sealed not in names:
                 raise unsealed(path)
-            start = min(entry.header_offset for entry in archive.infolist())
-            prefix = path.read_bytes()[:start] if prefixed else b""
+            prefix = prefix_of(path) if prefixed else b""
             return parse(archive.read(sealed), _content(archive, prefix), path)
     except OSError as error:
         raise ExportError(f"cannot read {path}: {error.strerror or error}; check the path") from error
@@ -111,6 +118,13 @@ def unseal_archive(path: Path, prefixed: bool) -> Seal:
         if isinstance(error, FerlabError):
             raise
         raise unsealed(path) from error
+
+
+def prefix_of(path: Path) -> bytes:
+    """What stands before the archive that a file ends with."""
+    with zipfile.ZipFile(path) as archive:
+        start = min(entry.header_offset for entry in archive.infolist())
+    return path.read_bytes()[:start]
 
 
 def unsealed(path: Path) -> ExportError:
