@@ -10,7 +10,6 @@ import contextlib
 import io
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -124,19 +123,23 @@ def runner(content: bytes, threads: int, path: Path) -> Any:
 def quiet() -> Iterator[None]:
     """Keep what Google's libraries narrate off the terminal; what goes wrong they raise.
 
-    Their C++ writes to the descriptor of standard error, whatever sys.stderr is and before logging can be set up.
+    Their C++ writes to the descriptor of standard error, whatever sys.stderr is; their Python to sys.stdout and there.
     """
     sys.stderr.flush()
     shown = os.dup(2)
     try:
-        with tempfile.TemporaryFile() as nowhere, contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        with (
+            open(os.devnull, "wb") as nowhere,
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
             os.dup2(nowhere.fileno(), 2)
             # torchao, which litert-torch imports, has an invalid escape in a docstring: seen when it is compiled first.
             warnings.filterwarnings("ignore", "invalid escape sequence")
             # The quantizer keeps all tensors to calibrate, and LiteRT warns that this is for debugging.
             warnings.filterwarnings("ignore", "Warning: Enabling `experimental_preserve_all_tensors`", UserWarning)
             yield
-            sys.stderr.flush()
     finally:
         os.dup2(shown, 2)
         os.close(shown)
