@@ -1,7 +1,8 @@
 """TFLite in 8 bit: static, weights per channel; read like any TFLite file.
 
-What computes is integer from the pixels to the last layer: uint8 in, int8 within. The softmax and tanh after the last
-layer stay in float32, as do the answers: in 8 bit a probability would be a multiple of 1/256, and 0 below half of that.
+All is integer from the pixels, uint8, to the last layer. The softmax and tanh after it stay in float32, as do the
+answers: in 8 bit a probability would be a multiple of 1/256, and 0 below half of that. Transformers are integer in their
+layers alone; see `floating`.
 """
 
 import re
@@ -47,7 +48,7 @@ def write(bundle: "Bundle", seal: Seal, path: Path, calibration: Image, way: str
     images = calibration.transpose(0, 2, 3, 1) if seal.layout == "nhwc" else calibration
     faces = np.ascontiguousarray(images, np.float32)
     ranges = calibrated(model, faces, COVERED[way])
-    kept = [*tail(model), *(harmful(model, faces, ranges, path) if way == "float_layers" else [])]
+    kept = [*floating(model), *(harmful(model, faces, ranges, path) if way == "float_layers" else [])]
     quantised = quantise(model, ranges, kept)
     check(quantised, kept, path)
     save(taking_pixels(quantised), seal, path)
@@ -94,26 +95,34 @@ def quantise(model: bytes, ranges: Ranges, kept: Collection[str], only: str | No
 
         everything, left = TFLOperationName.ALL_SUPPORTED, AlgorithmName.NO_QUANTIZE
         quantizer = Quantizer(model)
-        quantizer.add_static_config(".*" if only is None else _exactly(only), everything, 8, 8)
-        for scope in kept:
-            quantizer.update_quantization_recipe(_exactly(scope), everything, algorithm_key=left)
+        quantizer.add_static_config(".*" if only is None else _one_of([only]), everything, 8, 8)
+        if kept:
+            quantizer.update_quantization_recipe(_one_of(kept), everything, algorithm_key=left)
         for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
             quantizer.update_quantization_recipe(".*|", end, algorithm_key=left)
         return bytes(quantizer.quantize(ranges, enable_progress_report=False).quantized_model)
 
 
-def _exactly(scope: str) -> str:
-    return f"^{re.escape(scope)}$"
+def _one_of(scopes: Collection[str]) -> str:
+    """A pattern of these scopes; a single one, for the quantizer tries every pattern on every operation."""
+    return f"^(?:{'|'.join(map(re.escape, scopes))})$"
 
 
-def tail(model: bytes) -> list[str]:
-    """Scopes of the operations that no layer comes after: the softmax and tanh of the answers."""
-    feeding: set[int] = set()
+def floating(model: bytes) -> list[str]:
+    """Scopes of the operations that stay in float32 in every way of quantising.
+
+    They are those that no layer comes after: the softmax and tanh of the answers. In a network with layer
+    normalisation they are all but the layers: in 8 bit the variances of the faces would hardly differ.
+    """
+    every, feeding = operations(model), set[int]()
+    normalised = any(operation.name == "RSQRT" for operation in every)
     found = []
-    for operation in reversed(operations(model)):
-        if operation.name in LAYERS or feeding & set(operation.outputs):
+    for operation in reversed(every):
+        layer = operation.name in LAYERS
+        before = layer or bool(feeding & set(operation.outputs))
+        if before:
             feeding |= set(operation.inputs)
-        else:
+        if not before or (normalised and not layer):
             found.append(operation.scope)
     return found
 

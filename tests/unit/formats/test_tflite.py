@@ -264,3 +264,11 @@ def test_the_layout_can_be_chosen_where_there_are_two():
         check(ExportConfig(bundle="b", format=["tflite", "onnx"], layout="nhwc"))
     with pytest.raises(ConfigError, match="layout of tflite must be nhwc or nchw, got chwn"):
         check(ExportConfig(bundle="b", format="tflite", layout="chwn"))
+
+
+@pytest.mark.parametrize(("between", "left"), [("MUL", {"answer"}), ("RSQRT", {"between", "answer"})])
+def test_what_follows_the_last_layer_stays_in_float_and_so_does_layer_normalisation(monkeypatch, between, left):
+    found = [("FULLY_CONNECTED", "layer"), (between, "between"), ("CONV_2D", "last layer"), ("SOFTMAX", "answer")]
+    chain = [tflite_int8.Operation(name, scope, [n], [n + 1], []) for n, (name, scope) in enumerate(found)]
+    monkeypatch.setattr(tflite_int8, "operations", lambda _: chain)
+    assert set(tflite_int8.floating(b"")) == left
