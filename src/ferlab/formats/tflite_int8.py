@@ -1,8 +1,8 @@
 """TFLite in 8 bit: static, weights per channel; read like any TFLite file.
 
 All is integer from the pixels, uint8, to the last layer. The softmax and tanh after it stay in float32, as do the
-answers: in 8 bit a probability would be a multiple of 1/256, and 0 below half of that. Transformers are integer in their
-layers alone; see `floating`.
+answers: in 8 bit a probability would be a multiple of 1/256, and 0 below half of that. Of transformers the layers alone
+are integer; see `floating`.
 """
 
 import re
