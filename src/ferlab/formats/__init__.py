@@ -62,7 +62,7 @@ INT8 = Tolerance(answer=1.0, agreement=0.95, loss=0.5)  # single answers move; w
 
 ONNX = ("onnx", "onnxscript", "onnxruntime")
 TFLITE = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer"), "tflite"
-TFLITE_WAYS = ("minmax", "percentile", "float_layers")
+TFLITE_WAYS = ("percentile", "minmax", "float_layers")
 LAST_OR_FIRST: "tuple[Layout, ...]" = ("nhwc", "nchw")
 FORMATS: dict[str, Format] = {
     "onnx": Format("onnx", "model.onnx", ONNX, "onnx", EXACT, "ONNX, float32"),

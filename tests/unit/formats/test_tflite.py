@@ -153,10 +153,13 @@ def test_ranges_hold_every_face_or_the_covered_share(model):
     exact = {name: (float(each["min"][0]), float(each["max"][0])) for name, each in every.items()}
     assert exact["serving_default_images"] == (0, 255)
     single = [tflite_int8.calibrated(model, face[None], 1.0) for face in faces]
+    last = tflite_int8.last_given(model)
+    assert len(last) == 1  # the logits
     for name in exact.keys() - {"serving_default_images"}:
         extremes = [(float(each[name]["min"][0]), float(each[name]["max"][0])) for each in single]
         assert exact[name] == pytest.approx((min(low for low, _ in extremes), max(high for _, high in extremes)))
-        assert float(most[name]["max"][0]) == pytest.approx(sorted(high for _, high in extremes)[-2])
+        kept = sorted(high for _, high in extremes)[-1 if name in last else -2]
+        assert float(most[name]["max"][0]) == pytest.approx(kept)
 
 
 def test_the_most_harmful_layers_stay_in_float(ways, model, tmp_path, monkeypatch):
@@ -268,7 +271,7 @@ def test_the_layout_can_be_chosen_where_there_are_two():
 
 @pytest.mark.parametrize(("between", "left"), [("MUL", {"answer"}), ("RSQRT", {"between", "answer"})])
 def test_what_follows_the_last_layer_stays_in_float_and_so_does_layer_normalisation(monkeypatch, between, left):
-    found = [("FULLY_CONNECTED", "layer"), (between, "between"), ("CONV_2D", "last layer"), ("SOFTMAX", "answer")]
+    found = [("MUL", "pixels"), ("CONV_2D", "layer"), (between, "between"), ("CONV_2D", "last"), ("SOFTMAX", "answer")]
     chain = [tflite_int8.Operation(name, scope, [n], [n + 1], []) for n, (name, scope) in enumerate(found)]
     monkeypatch.setattr(tflite_int8, "operations", lambda _: chain)
     assert set(tflite_int8.floating(b"")) == left
