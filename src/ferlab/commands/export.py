@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ferlab.bundle import Bundle
     from ferlab.cli import Invocation
     from ferlab.evaluate.parity import Sample
-    from ferlab.formats.seal import Graph
+    from ferlab.formats.seal import Graph, Layout
     from ferlab.runner import Outputs
     from ferlab.spec import Image
 
@@ -33,6 +33,7 @@ class ExportConfig:
     data: dict[str, Any] = field(default_factory=dict)
     format: Any = MISSING
     graph: str = "probabilities"
+    layout: str | None = None
     faces: int = 2048
     calibration: int = 512
     threads: int = 1
@@ -48,6 +49,7 @@ class Job:
     Attributes:
         bundle: the model.
         graph: what the files give for expressions.
+        layout: of the images that the files take, or None for each format's own.
         calibration: (n, c, s, s) uint8, prepared faces of the train split.
         sample: faces of the validation split.
         reference: the bundle's answers to them.
@@ -57,6 +59,7 @@ class Job:
 
     bundle: "Bundle"
     graph: str
+    layout: str | None
     calibration: "Image"
     sample: "Sample"
     reference: "Outputs"
@@ -84,7 +87,7 @@ def export(invocation: "Invocation") -> int:
     train = source.split("train")
     calibration = prepared(bundle.spec, train, evenly(np.arange(len(train)), settings.calibration))
     reference = answer_all(bundle, sample.images)
-    job = Job(bundle, settings.graph, calibration, sample, reference, settings.threads, folder)
+    job = Job(bundle, settings.graph, settings.layout, calibration, sample, reference, settings.threads, folder)
     print(f"{len(sample.images):,} validation faces of {source.protocol}")
     rows = []
     for name in names:
@@ -105,7 +108,9 @@ def check(settings: ExportConfig) -> list[str]:
     if not isinstance(names, list) or not names:
         raise ConfigError(f"format must name one format or more, got {names}; one of: {', '.join(formats.FORMATS)}")
     for name in names:
-        formats.check(str(name))
+        layouts = formats.check(str(name)).layouts
+        if settings.layout not in (None, *layouts):
+            raise ConfigError(f"layout of {name} must be {' or '.join(layouts)}, got {settings.layout}; leave it out")
     if settings.graph not in get_args(Graph):
         raise ConfigError(f"unknown graph '{settings.graph}'; {suggest(settings.graph, get_args(Graph))}")
     for key, least in (("faces", FEWEST), ("calibration", 1), ("threads", 1)):
@@ -125,7 +130,8 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
     chosen = formats.FORMATS[name]
     write = import_module(f"ferlab.formats.{chosen.module}").write
     bundle, path = job.bundle, job.folder / chosen.file
-    seal = Seal(name, cast("Graph", job.graph), bundle.spec, bundle.model, bundle.provenance)
+    layout = cast("Layout", job.layout or chosen.layouts[0])
+    seal = Seal(name, cast("Graph", job.graph), bundle.spec, bundle.model, bundle.provenance, layout)
     tried = []
     for way in chosen.ways:
         try:
@@ -145,7 +151,8 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
         except OSError as error:
             raise ExportError(f"cannot write {path}: {why_unwritable(error)}; free some space") from error
         break
-    row = {"format": name, "file": chosen.file, "bytes": len(data), "sha256": digest(data), "graph": job.graph}
+    row = {"format": name, "file": chosen.file, "bytes": len(data), "sha256": digest(data)}
+    row |= {"graph": job.graph, "layout": layout}
     return row | tried[-1] | {"verdict": "not written" if faults else "verified", "tried": tried}
 
 

@@ -11,6 +11,7 @@ from ferlab.errors import ConfigError, ExportError, suggest
 
 if TYPE_CHECKING:
     from ferlab.formats.exported import Exported
+    from ferlab.formats.seal import Layout
     from ferlab.runner import Runner
 
 
@@ -40,6 +41,8 @@ class Format:
         extra: of ferlab, which installs them; None if they always are.
         tolerance: what verification allows.
         summary: one line of help.
+        ways: of writing it, tried in this order until one is within the tolerance.
+        layouts: that the images may have; the first by default.
     """
 
     module: str
@@ -48,7 +51,8 @@ class Format:
     extra: str | None
     tolerance: Tolerance
     summary: str
-    ways: tuple[str, ...] = ("",)  # of writing it, tried in this order until one is within the tolerance
+    ways: tuple[str, ...] = ("",)
+    layouts: "tuple[Layout, ...]" = ("nchw",)
 
 
 EXACT = Tolerance(answer=1e-4, agreement=1.0, loss=0.0)  # float32 in another order of summation
@@ -56,6 +60,9 @@ HALF = Tolerance(answer=1e-2, agreement=0.995, loss=0.2)
 INT8 = Tolerance(answer=1.0, agreement=0.95, loss=0.5)  # single answers move; what counts is how many labels change
 
 ONNX = ("onnx", "onnxscript", "onnxruntime")
+TFLITE = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer"), "tflite"
+TFLITE_WAYS = ("percentile", "minmax", "float_layers")
+LAST_OR_FIRST: "tuple[Layout, ...]" = ("nhwc", "nchw")
 FORMATS: dict[str, Format] = {
     "onnx": Format("onnx", "model.onnx", ONNX, "onnx", EXACT, "ONNX, float32"),
     "onnx_int8": Format(
@@ -64,6 +71,13 @@ FORMATS: dict[str, Format] = {
     "torchscript": Format("torchscript", "model.torchscript", (), None, EXACT, "TorchScript, traced and frozen"),
     "torch_export": Format("torch_export", "model.pt2", (), None, EXACT, "torch.export, float32"),
     "openvino": Format("openvino", "model.openvino", ("openvino",), "openvino", EXACT, "OpenVINO, float32"),
+    "tflite": Format("tflite", "model.tflite", *TFLITE, EXACT, "TFLite, float32", layouts=LAST_OR_FIRST),
+    "tflite_fp16": Format(
+        "tflite_fp16", "model_fp16.tflite", *TFLITE, HALF, "TFLite, weights in float16", layouts=LAST_OR_FIRST
+    ),
+    "tflite_int8": Format(
+        "tflite_int8", "model_int8.tflite", *TFLITE, INT8, "TFLite, 8 bit", TFLITE_WAYS, LAST_OR_FIRST
+    ),
 }
 
 
@@ -81,9 +95,8 @@ RUNTIMES: dict[str, Runtime] = {
     ".torchscript": Runtime("torchscript", (), None),
     ".pt2": Runtime("torch_export", (), None),
     ".openvino": Runtime("openvino", ("openvino",), "openvino"),
+    ".tflite": Runtime("tflite", ("ai_edge_litert",), "tflite"),
 }
-
-
 LARGEST = 2**31  # bytes; protobuf and flatbuffers end there, and a file is read whole before a runtime sees it
 
 

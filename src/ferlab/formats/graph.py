@@ -25,3 +25,17 @@ class Answers(nn.Module):
         if self.temperature is not None and "expression" in outputs:
             outputs["expression"] = (outputs["expression"] / self.temperature).softmax(-1)
         return tuple(outputs[head] for head in self.heads)
+
+
+class Named(nn.Module):
+    """The same for (n, s, s, c) images where the layout is "nhwc", with the answers by the names of the heads."""
+
+    def __init__(self, bundle: Bundle, graph: seal.Graph, layout: seal.Layout) -> None:
+        super().__init__()
+        self.answers, self.layout = Answers(bundle, graph), layout
+        self.eval()
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Answer a batch; see the class."""
+        channels_first = images.permute(0, 3, 1, 2) if self.layout == "nhwc" else images
+        return dict(zip(self.answers.heads, self.answers(channels_first), strict=True))

@@ -18,6 +18,8 @@ from ferlab.spec import ModelSpec
 
 Graph = Literal["probabilities", "logits"]
 GRAPHS: tuple[Graph, ...] = ("probabilities", "logits")
+Layout = Literal["nchw", "nhwc"]
+LAYOUTS: tuple[Layout, ...] = ("nchw", "nhwc")
 ENTRY = "ferlab.json"  # the seal's name in formats that are zip archives, or end with one
 
 
@@ -29,6 +31,7 @@ class Seal:
         kind: a key of `ferlab.formats.FORMATS`.
         graph: whether the expression output holds probabilities, at the specification's temperature, or logits.
         spec, model, provenance: those of the bundle.
+        layout: of the images that the graph takes.
     """
 
     kind: str
@@ -36,10 +39,12 @@ class Seal:
     spec: ModelSpec
     model: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    layout: Layout = "nchw"
 
     def text(self, content: str) -> str:
         """The seal as JSON, over content of this digest."""
-        said = document(self.spec, self.model, self.provenance) | {"kind": self.kind, "graph": self.graph}
+        said = document(self.spec, self.model, self.provenance)
+        said |= {"kind": self.kind, "graph": self.graph, "layout": self.layout}
         said = json.loads(json.dumps(said, allow_nan=False))  # as a reader will see it
         return json.dumps(said | {"content": content, "sealed": _over(said, content)})
 
@@ -52,10 +57,13 @@ def parse(text: str | bytes, content: str, path: Path) -> Seal:
             raise ExportError(
                 f"{path} must have format {FORMAT}, got {found['format']!r}; use the ferlab that wrote it"
             )
-        seal = Seal(found["kind"], found["graph"], spec_of(found), found["model"], found["provenance"])
+        layout = found["layout"]
+        seal = Seal(found["kind"], found["graph"], spec_of(found), found["model"], found["provenance"], layout)
         stated = {"inside": found.pop("content"), "said of it": found.pop("sealed")}
         if seal.graph not in GRAPHS or not isinstance(seal.kind, str):
             raise ExportError(f"{path} must say what its graph gives, got {seal.graph!r}; export it again")
+        if seal.layout not in LAYOUTS:
+            raise ExportError(f"{path} must take images in one of {LAYOUTS}, got {layout!r}; export it again")
         if not isinstance(seal.model, dict) or not isinstance(seal.provenance, dict):
             raise ExportError(f"{path} must name its model and provenance by key, got other values; export it again")
         actual = {"inside": content, "said of it": _over(found, content)}
@@ -118,8 +126,7 @@ def unseal_archive(path: Path, prefixed: bool) -> Seal:
             sealed = _entry(archive)
             if sealed not in names:
                 raise unsealed(path)
-            start = min(entry.header_offset for entry in archive.infolist())
-            prefix = path.read_bytes()[:start] if prefixed else b""
+            prefix = prefix_of(path) if prefixed else b""
             return parse(archive.read(sealed), _content(archive, prefix), path)
     except OSError as error:
         raise ExportError(f"cannot read {path}: {error.strerror or error}; check the path") from error
@@ -127,6 +134,13 @@ def unseal_archive(path: Path, prefixed: bool) -> Seal:
         if isinstance(error, FerlabError):
             raise
         raise unsealed(path) from error
+
+
+def prefix_of(path: Path) -> bytes:
+    """What stands before the archive that a file ends with."""
+    with zipfile.ZipFile(path) as archive:
+        start = min(entry.header_offset for entry in archive.infolist())
+    return path.read_bytes()[:start]
 
 
 def unsealed(path: Path) -> ExportError:
