@@ -7,10 +7,11 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from torch_files import SPECS, answers_alike, bombs, check_flips, exported, faces, forged, made, parts_of, repacked
 
 from ferlab.errors import ExportError
 from ferlab.formats import read
+
+from .torch_files import SPECS, answers_alike, bombs, check_flips, exported, faces, forged, made, parts_of, repacked
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="the extra openvino is not installed")
 

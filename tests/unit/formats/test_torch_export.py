@@ -6,7 +6,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from torch_files import (
+
+from ferlab.errors import ExportError
+from ferlab.formats import read
+
+from .torch_files import (
     SPECS,
     Sorting,
     answers_alike,
@@ -20,9 +24,6 @@ from torch_files import (
     parts_of,
     repacked,
 )
-
-from ferlab.errors import ExportError
-from ferlab.formats import read
 
 MODEL = "model/models/model.json"
 WEIGHTS = "model/data/weights/model_weights_config.json"

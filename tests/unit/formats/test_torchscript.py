@@ -6,7 +6,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from torch_files import (
+
+from ferlab.errors import ExportError
+from ferlab.formats import read, torch_archive
+
+from .torch_files import (
     SPECS,
     Bomb,
     Sorting,
@@ -20,9 +24,6 @@ from torch_files import (
     parts_of,
     repacked,
 )
-
-from ferlab.errors import ExportError
-from ferlab.formats import read, torch_archive
 
 CODE = "model/code/__torch__.py"
 

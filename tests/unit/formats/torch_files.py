@@ -90,11 +90,13 @@ def forged(path, change):
     """Change the parts of a file, a dict that `change` gets, and seal it again as a forger would."""
     parts, sealed, seal = parts_of(path)
     change(parts)
-    content = digest(
-        *[piece for name in sorted(parts) for piece in (f"{name} {len(parts[name])}\n".encode(), parts[name])]
-    )
+    pieces = [piece for name in sorted(parts) for piece in (f"{name} {len(parts[name])}\n".encode(), parts[name])]
+    content = digest(b"0\n", *pieces)
+    said = {key: value for key, value in seal.items() if key not in ("content", "sealed")}
+    over = digest(json.dumps(said, sort_keys=True).encode(), content.encode())
+    text = json.dumps(said | {"content": content, "sealed": over})
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in {**parts, sealed: json.dumps(seal | {"content": content}).encode()}.items():
+        for name, data in {**parts, sealed: text.encode()}.items():
             archive.writestr(zipfile.ZipInfo(name), data)
     return path
 
