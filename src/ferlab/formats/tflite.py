@@ -51,15 +51,11 @@ def model_of(bundle: "Bundle", seal: Seal, pixels: str = "uint8") -> bytes:
     from ferlab.formats.graph import Named
 
     example = torch.zeros(shape(seal), dtype=getattr(torch, pixels))
-    try:
-        with quiet():
-            import litert_torch
+    with one_line("litert-torch cannot convert", bundle), quiet():
+        import litert_torch
 
-            net = Named(bundle, seal.graph, seal.layout)
-            content: bytes = litert_torch.convert(net, sample_kwargs={"images": example}).model_content()
-    except Exception as error:  # the converter raises all kinds
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
-        raise ExportError(f"litert-torch cannot convert {dict(bundle.model)}: {reason}; use another format") from error
+        net = Named(bundle, seal.graph, seal.layout)
+        content: bytes = litert_torch.convert(net, sample_kwargs={"images": example}).model_content()
     return content
 
 
@@ -117,6 +113,18 @@ def runner(content: bytes, threads: int, path: Path) -> Any:
             return interpreter.get_signature_runner(SIGNATURE)
         except (ValueError, RuntimeError) as error:
             raise ExportError(f"LiteRT cannot open {path}: {' '.join(str(error).split())[:200]}") from error
+
+
+@contextlib.contextmanager
+def one_line(what: str, bundle: "Bundle") -> Iterator[None]:
+    """Turn what converters raise, which is of all kinds and pages long, into an ExportError."""
+    try:
+        yield
+    except ExportError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+        raise ExportError(f"{what} {dict(bundle.model)}: {reason}; use another format") from error
 
 
 @contextlib.contextmanager

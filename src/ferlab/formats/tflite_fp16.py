@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferlab.formats.seal import Seal
-from ferlab.formats.tflite import model_of, quiet, save
+from ferlab.formats.tflite import model_of, one_line, quiet, save
 from ferlab.spec import Image
 
 if TYPE_CHECKING:
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 def write(bundle: "Bundle", seal: Seal, path: Path, calibration: Image, way: str) -> None:
     """Export a network with its weights in float16; the arguments and errors are those of `tflite.write`."""
-    save(halved(model_of(bundle, seal)), seal, path)
+    model = model_of(bundle, seal)
+    with one_line("ai-edge-quantizer cannot halve", bundle):
+        content = halved(model)
+    save(content, seal, path)
 
 
 def halved(model: bytes) -> bytes:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ferlab.errors import ExportError
 from ferlab.formats.seal import Seal
-from ferlab.formats.tflite import SIGNATURE, model_of, quiet, runner, save
+from ferlab.formats.tflite import SIGNATURE, model_of, one_line, quiet, runner, save
 from ferlab.spec import Image
 
 if TYPE_CHECKING:
@@ -42,14 +42,15 @@ def write(bundle: "Bundle", seal: Seal, path: Path, calibration: Image, way: str
         way: "percentile", "minmax", or "float_layers": percentile with the most harmful layers left in float32.
 
     Raises:
-        ExportError: litert-torch cannot convert this network, or the quantizer left a layer in float32.
+        ExportError: the network cannot be converted or quantised, or the quantizer left a layer in float32.
     """
     model = model_of(bundle, seal, "float32")
     images = calibration.transpose(0, 2, 3, 1) if seal.layout == "nhwc" else calibration
     faces = np.ascontiguousarray(images, np.float32)
-    ranges = calibrated(model, faces, COVERED[way])
-    kept = [*floating(model), *(harmful(model, faces, ranges, path) if way == "float_layers" else [])]
-    quantised = quantise(model, ranges, kept)
+    with one_line("ai-edge-quantizer cannot quantise", bundle):
+        ranges = calibrated(model, faces, COVERED[way])
+        kept = [*floating(model), *(harmful(model, faces, ranges, path) if way == "float_layers" else [])]
+        quantised = quantise(model, ranges, kept)
     check(quantised, kept, path)
     save(taking_pixels(quantised), seal, path)
 

@@ -261,6 +261,15 @@ def test_what_cannot_be_converted_is_said_in_one_line(monkeypatch, tmp_path):
         tflite.write(made(CASES[GREY][0]), sealed(GREY), tmp_path / "model.tflite", faces_of(CASES[GREY][0], 1), "")
 
 
+def test_what_cannot_be_quantised_is_said_in_one_line(monkeypatch, tmp_path, ways):
+    def calibrated(*_):
+        raise ValueError("Ranks of scales (4) and zps (4) must be the same\nas the tensor rank (3).")
+
+    monkeypatch.setattr(tflite_int8, "calibrated", calibrated)
+    with pytest.raises(ExportError, match=r"cannot quantise .*custom_cnn.*: Ranks of .* must be the same; use another"):
+        ways("minmax", tmp_path / "model.tflite")
+
+
 def test_the_layout_can_be_chosen_where_there_are_two():
     check(ExportConfig(bundle="b", format=["tflite", "tflite_int8"], layout="nchw"))
     with pytest.raises(ConfigError, match="layout of onnx must be nchw, got nhwc"):
