@@ -18,6 +18,7 @@ from ferlab import formats
 from ferlab.bundle import load_bundle, save_bundle
 from ferlab.cli import main
 from ferlab.data.synthetic import synthetic
+from ferlab.errors import ExportError
 from ferlab.formats import exported as exported_module
 from ferlab.formats import onnx
 from ferlab.formats.seal import Seal
@@ -206,6 +207,19 @@ def test_a_file_with_other_weights_never_appears(run, tmp_path, capsys, monkeypa
     assert {path.name: path.read_bytes() for path in (run / "exports").iterdir()} == before  # the old file stays
     assert export(run, "format=onnx", f"out={tmp_path / 'new'}") == 1
     assert files(tmp_path / "new") == set()
+
+
+def test_a_format_that_cannot_be_written_does_not_stop_the_others(run, tmp_path, capsys, monkeypatch):
+    def refuse(*arguments):
+        raise ExportError("no such operator; use another")
+
+    monkeypatch.setattr("ferlab.formats.onnx_int8.write", refuse)
+    out = tmp_path / "out"
+    assert export(run, "format=[onnx_int8,onnx]", f"out={out}") == 1
+    assert files(out) == FILES - {"model_int8.onnx"}
+    said = capsys.readouterr()
+    assert "model.onnx" in said.out
+    assert said.err == "ferlab: onnx_int8: no such operator; use another\n"
 
 
 def test_nan_answers_are_a_fault(run, tmp_path, capsys, monkeypatch):

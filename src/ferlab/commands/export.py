@@ -89,13 +89,21 @@ def export(invocation: "Invocation") -> int:
     reference = answer_all(bundle, sample.images)
     job = Job(bundle, settings.graph, settings.layout, calibration, sample, reference, settings.threads, folder)
     print(f"{len(sample.images):,} validation faces of {source.protocol}")
-    rows = []
+    rows, refused = [], []
     for name in names:
-        rows.append(export_one(job, name))
+        try:
+            rows.append(export_one(job, name))
+        except ExportError as error:  # of one format; the others go on
+            refused.append(f"{name}: {error}")
+            continue
         write_report(job, earlier, source.protocol, rows)
-    console().print(parity_table(rows))
+    if rows:
+        console().print(parity_table(rows))
     log_exports(run, job.folder, [row for row in rows if not row["faults"]], sample.images[:2])
-    return say_faults(rows)
+    faults = say_faults(rows)
+    if refused:
+        raise ExportError("; ".join(refused))
+    return faults
 
 
 def check(settings: ExportConfig) -> list[str]:
