@@ -144,11 +144,11 @@ def open_model(path: str | Path, device: str = "cpu", threads: int = 1) -> "Runn
     Raises:
         BundleError, ExportError: nothing there, or not what it claims to be.
     """
-    if Path(path).is_dir() or Path(path).suffix not in RUNTIMES:
-        from ferlab.bundle import load_bundle
+    if Path(path).suffix and not Path(path).is_dir():
+        return read(path, threads)
+    from ferlab.bundle import load_bundle
 
-        return load_bundle(path, device)
-    return read(path, threads)
+    return load_bundle(path, device)
 
 
 def _need(what: str, packages: tuple[str, ...], extra: str | None) -> None:
