@@ -69,8 +69,10 @@ def canonical(name: str) -> str:
     """The canonical emotion name for any known spelling of it.
 
     Raises:
-        LabelError: the name is not known; the message names the nearest one.
+        LabelError: it is no text, or the name is not known; the message names the nearest one.
     """
+    if not isinstance(name, str):  # from a file, where anything may stand
+        raise LabelError(f"label must be an emotion name, got {name!r}; one of: {', '.join(ALIASES)}")
     folded = re.sub(r"[\s_-]+", " ", name.strip().lower())
     if folded not in CANONICAL:
         near = suggest(folded, CANONICAL) if len(folded) > 2 else "one of: " + ", ".join(ALIASES)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ferlab.errors import FerlabError, SpecError, suggest
 from ferlab.faces import FaceCrop
-from ferlab.labels import canonical_set
+from ferlab.labels import AFFECT, canonical_set
 
 Image = npt.NDArray[np.uint8]
 Colour = Literal["gray", "rgb"]
@@ -69,6 +69,12 @@ class ModelSpec:
     def heads(self) -> tuple[str, ...]:
         """What the model answers: "expression", "affect" or both."""
         return ("expression",) * bool(self.expression) + ("affect",) * self.affect
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Head -> numbers a face that it answers, in the order of `heads`."""
+        known = {"expression": len(self.expression), "affect": len(AFFECT)}
+        return {head: known[head] for head in self.heads}
 
     @property
     def channels(self) -> int:

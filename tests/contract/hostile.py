@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ferlab import formats
-from ferlab.errors import BundleError, ExportError
+from ferlab.errors import BundleError, ExportError, FerlabError
 from ferlab.formats import onnx
 from ferlab.spec import ModelSpec
 
@@ -116,7 +116,7 @@ def seals(data):
         if isinstance(found["spec"], dict):
             try:
                 found["digest"] = ModelSpec.from_dict(found["spec"]).digest
-            except Exception:
+            except FerlabError:  # no specification: then no digest of it
                 found["digest"] = "0" * 16
         return json.dumps(found).encode()
 

@@ -27,6 +27,8 @@ def test_an_unknown_name_is_an_error_with_the_nearest_one():
         canonical("hapiness")
     with pytest.raises(LabelError, match="got '3'; one of: neutral"):
         canonical("3")
+    with pytest.raises(LabelError, match="got 3; one of: neutral"):
+        canonical(3)
 
 
 def test_two_spellings_of_one_emotion_in_a_set_are_an_error():

@@ -136,6 +136,7 @@ def test_the_digest_changes_with_every_field():
     [
         ({"expresion": []}, "unknown field 'expresion'.*did you mean 'expression'"),
         ({"expression": 3}, "well typed"),
+        ({"expression": [3, 4]}, "emotion name, got 3"),
         ({"size": "big"}, "well typed"),
         ({"face": {"margn": 1}}, "well typed"),
         ({"face": {"margin": 9}}, "margin must be"),

@@ -43,6 +43,7 @@ class Format:
         summary: one line of help.
         ways: of writing it, tried in this order until one is within the tolerance.
         layouts: that the images may have; the first by default.
+        calibrated: whether it takes ranges from faces of the train split.
     """
 
     module: str
@@ -53,6 +54,7 @@ class Format:
     summary: str
     ways: tuple[str, ...] = ("",)
     layouts: "tuple[Layout, ...]" = ("nchw",)
+    calibrated: bool = False
 
 
 EXACT = Tolerance(answer=1e-4, agreement=1.0, loss=0.0)  # float32 in another order of summation
@@ -60,14 +62,13 @@ HALF = Tolerance(answer=1e-2, agreement=0.995, loss=0.2)
 INT8 = Tolerance(answer=1.0, agreement=0.95, loss=0.5)  # single answers move; what counts is how many labels change
 
 ONNX = ("onnx", "onnxscript", "onnxruntime")
+ONNX_WAYS = ("minmax", "percentile", "float_layers")
 TFLITE = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer"), "tflite"
 TFLITE_WAYS = ("percentile", "minmax", "float_layers")
 LAST_OR_FIRST: "tuple[Layout, ...]" = ("nhwc", "nchw")
 FORMATS: dict[str, Format] = {
     "onnx": Format("onnx", "model.onnx", ONNX, "onnx", EXACT, "ONNX, float32"),
-    "onnx_int8": Format(
-        "onnx_int8", "model_int8.onnx", ONNX, "onnx", INT8, "ONNX, 8 bit", ("minmax", "percentile", "float_layers")
-    ),
+    "onnx_int8": Format("onnx_int8", "model_int8.onnx", ONNX, "onnx", INT8, "ONNX, 8 bit", ONNX_WAYS, calibrated=True),
     "torchscript": Format("torchscript", "model.torchscript", (), None, EXACT, "TorchScript, traced and frozen"),
     "torch_export": Format("torch_export", "model.pt2", (), None, EXACT, "torch.export, float32"),
     "openvino": Format("openvino", "model.openvino", ("openvino",), "openvino", EXACT, "OpenVINO, float32"),
@@ -76,18 +77,25 @@ FORMATS: dict[str, Format] = {
         "tflite_fp16", "model_fp16.tflite", *TFLITE, HALF, "TFLite, weights in float16", layouts=LAST_OR_FIRST
     ),
     "tflite_int8": Format(
-        "tflite_int8", "model_int8.tflite", *TFLITE, INT8, "TFLite, 8 bit", TFLITE_WAYS, LAST_OR_FIRST
+        "tflite_int8", "model_int8.tflite", *TFLITE, INT8, "TFLite, 8 bit", TFLITE_WAYS, LAST_OR_FIRST, True
     ),
 }
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What reads files of one suffix: a module under `ferlab.formats`, and the packages and extra that it needs."""
+    """What reads files of one suffix.
+
+    Attributes:
+        module: under `ferlab.formats`.
+        packages, extra: that it needs, as for `Format`.
+        looped: whether it takes one face at a time, so that a batch is a loop.
+    """
 
     module: str
     packages: tuple[str, ...]
     extra: str | None
+    looped: bool = False
 
 
 RUNTIMES: dict[str, Runtime] = {
@@ -95,7 +103,7 @@ RUNTIMES: dict[str, Runtime] = {
     ".torchscript": Runtime("torchscript", (), None),
     ".pt2": Runtime("torch_export", (), None),
     ".openvino": Runtime("openvino", ("openvino",), "openvino"),
-    ".tflite": Runtime("tflite", ("ai_edge_litert",), "tflite"),
+    ".tflite": Runtime("tflite", ("ai_edge_litert",), "tflite", looped=True),
 }
 LARGEST = 2**31  # bytes; protobuf and flatbuffers end there, and a file is read whole before a runtime sees it
 

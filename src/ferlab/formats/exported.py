@@ -66,8 +66,7 @@ class Exported(Runner):
         except Exception as error:  # runtimes have exceptions of their own, without a common base
             raise ExportError(f"{self.path} cannot answer: {' '.join(str(error).split())[:200]}; export it again") \
                 from error  # fmt: skip
-        widths = {"expression": len(self.spec.expression), "affect": 2}
-        wanted = {head: (len(images), widths[head]) for head in self.spec.heads}
+        wanted = {head: (len(images), width) for head, width in self.spec.widths.items()}
         if (got := {head: values.shape for head, values in outputs.items()}) != wanted:
             raise ExportError(f"{self.path} must give {wanted}, got {got}; export it again")
         return outputs

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ferlab.formats.harm import JUDGES, most_harmful
 from ferlab.formats.onnx import model_of, save
 from ferlab.formats.seal import Seal
 from ferlab.spec import Image
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 BATCH = 32
 PERCENTILE = 99.99  # of the activations; what lies outside is clipped
-JUDGES = 32  # faces on which the harm of each layer is measured
-FLOAT_SHARE = 0.25  # of the layers, the most harmful, that stay in float32
 QUANTISED = ("Conv", "Gemm", "MatMul", "Add", "Mul", "Relu", "Clip", "MaxPool", "AveragePool", "ReduceMean")
 
 
@@ -82,16 +81,16 @@ def quantise(model: Path, calibration: Image, way: str, excluded: Sequence[str],
 
 
 def harmful(model: Path, calibration: Image) -> list[str]:
-    """The FLOAT_SHARE of the layers that, each quantised alone, change the answers most; found by measuring."""
+    """The layers that hurt most in 8 bit; see `most_harmful`."""
     import onnx
 
     layers = [node.name for node in onnx.load(model).graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
     faces = calibration[:JUDGES]
-    exact = _answers(onnx.load(model), faces)
-    harm = {}
-    for name in layers:
-        harm[name] = np.abs(_answers(quantise(model, faces, "minmax", [], [name]), faces) - exact).mean()
-    return sorted(layers, key=lambda name: harm[name])[-max(1, round(FLOAT_SHARE * len(layers))) :]
+
+    def quantised_alone(layer: str) -> npt.NDArray[np.floating[Any]]:
+        return _answers(quantise(model, faces, "minmax", [], [layer]), faces)
+
+    return most_harmful(layers, _answers(onnx.load(model), faces), quantised_alone)
 
 
 def _answers(model: Any, faces: Image) -> npt.NDArray[np.floating[Any]]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ferlab.errors import ExportError
 from ferlab.formats.exported import Exported
-from ferlab.formats.seal import ENTRY, Seal, seal_archive, unseal_archive
+from ferlab.formats.seal import Seal, seal_archive, unseal_archive
 from ferlab.spec import Image
 
 if TYPE_CHECKING:
@@ -61,12 +61,10 @@ def read(path: Path, threads: int) -> Exported:
     Raises:
         ExportError: missing, damaged, changed or foreign.
     """
-    seal = unseal_archive(path, prefixed=False)
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        if foreign := sorted({*names} ^ {*PARTS, ENTRY}):
-            raise ExportError(f"{path} must hold {', '.join(PARTS)}, got {foreign[0]!r}; export it again")
-        xml, weights = (archive.read(name) for name in PARTS)
+    found = unseal_archive(path, prefixed=False)
+    if foreign := sorted({*found.parts} ^ {*PARTS}):
+        raise ExportError(f"{path} must hold {', '.join(PARTS)}, got {foreign[0]!r}; export it again")
+    xml, weights = (found.parts[name] for name in PARTS)
     openvino = _openvino()
     # Some CPUs would compute in bfloat16 by themselves, which is faster and answers otherwise.
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
@@ -76,7 +74,7 @@ def read(path: Path, threads: int) -> Exported:
         compiled = core.compile_model(model, "CPU", settings)
     except (RuntimeError, ValueError, TypeError) as error:
         raise ExportError(f"OpenVINO cannot open {path}: {' '.join(str(error).split())[:200]}") from error
-    heads = seal.spec.heads
+    heads = found.seal.spec.heads
     if [output.any_name for output in compiled.outputs] != list(heads) or len(compiled.inputs) != 1:
         raise ExportError(f"{path} must take images and give {list(heads)}, got other names; export it again")
 
@@ -84,7 +82,7 @@ def read(path: Path, threads: int) -> Exported:
         answers = compiled(images)
         return {head: np.array(answers[head]) for head in heads}  # its own memory is used again by the next call
 
-    return Exported(path, seal, call)
+    return Exported(path, found.seal, call)
 
 
 def _openvino() -> Any:

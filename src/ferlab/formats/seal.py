@@ -5,6 +5,7 @@ readers must not execute what a file holds, whatever its seal says.
 """
 
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -67,9 +68,9 @@ def parse(text: str | bytes, content: str, path: Path) -> Seal:
         if not isinstance(seal.model, dict) or not isinstance(seal.provenance, dict):
             raise ExportError(f"{path} must name its model and provenance by key, got other values; export it again")
         actual = {"inside": content, "said of it": _over(found, content)}
+    except ExportError:
+        raise
     except (ValueError, KeyError, TypeError, RecursionError, FerlabError) as error:
-        if isinstance(error, ExportError):
-            raise
         reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
         raise ExportError(f"{path} does not describe its model: {reason}; export it again") from error
     for key, got in actual.items():
@@ -102,8 +103,23 @@ def seal_archive(path: Path, seal: Seal) -> None:
         archive.writestr(_entry(archive), seal.text(content))
 
 
-def unseal_archive(path: Path, prefixed: bool) -> Seal:
-    """The seal of a file that `seal_archive` sealed, its content verified. Nothing in it is unpacked to disk.
+@dataclass(frozen=True)
+class Unsealed:
+    """A file that `seal_archive` sealed, read once, so that what was verified is what a runtime gets.
+
+    Attributes:
+        seal: what it says of itself.
+        prefix: what stands before the archive that a foreign file ends with; empty in an archive.
+        parts: the archive's parts but the seal, by name.
+    """
+
+    seal: Seal
+    prefix: bytes
+    parts: Mapping[str, bytes]
+
+
+def unseal_archive(path: Path, prefixed: bool) -> Unsealed:
+    """Read a file that `seal_archive` sealed and verify its content. Nothing in it is unpacked to disk.
 
     Args:
         path: the file.
@@ -113,34 +129,31 @@ def unseal_archive(path: Path, prefixed: bool) -> Seal:
         ExportError: no archive, no seal, compressed entries, or content that was changed.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise ExportError(f"{path} must hold its parts uncompressed, as ferlab writes them; export it again")
-            names = [entry.filename for entry in archive.infolist()]
-            if len(set(names)) < len(names):
-                raise ExportError(f"{path} must hold each part once, got one twice; export it again")
-            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
-                raise ExportError(
-                    f"{path} must hold the bytes that its parts claim, got fewer; copy or export it again"
-                )
+        data = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            _check_stored(archive, len(data), path)
             sealed = _entry(archive)
-            if sealed not in names:
+            if sealed not in archive.namelist():
                 raise unsealed(path)
-            prefix = prefix_of(path) if prefixed else b""
-            return parse(archive.read(sealed), _content(archive, prefix), path)
+            start = min(entry.header_offset for entry in archive.infolist()) if prefixed else 0
+            content = _content(archive, data[:start])
+            parts = {name: archive.read(name) for name in archive.namelist()}
     except OSError as error:
         raise ExportError(f"cannot read {path}: {error.strerror or error}; check the path") from error
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError) as error:
-        if isinstance(error, FerlabError):
-            raise
         raise unsealed(path) from error
+    return Unsealed(parse(parts.pop(sealed), content, path), data[:start], parts)
 
 
-def prefix_of(path: Path) -> bytes:
-    """What stands before the archive that a file ends with."""
-    with zipfile.ZipFile(path) as archive:
-        start = min(entry.header_offset for entry in archive.infolist())
-    return path.read_bytes()[:start]
+def _check_stored(archive: zipfile.ZipFile, size: int, path: Path) -> None:
+    """Raise an ExportError unless an archive in a file of `size` bytes holds what it claims, once and uncompressed."""
+    entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ExportError(f"{path} must hold its parts uncompressed, as ferlab writes them; export it again")
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise ExportError(f"{path} must hold each part once, got one twice; export it again")
+    if sum(entry.file_size for entry in entries) > size:
+        raise ExportError(f"{path} must hold the bytes that its parts claim, got fewer; copy or export it again")
 
 
 def unsealed(path: Path) -> ExportError:

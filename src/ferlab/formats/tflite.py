@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ferlab.errors import ExportError
 from ferlab.formats.exported import Exported
-from ferlab.formats.seal import Seal, prefix_of, seal_archive, unseal_archive
+from ferlab.formats.seal import Seal, seal_archive, unseal_archive
 from ferlab.spec import Image
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ def read(path: Path, threads: int) -> Exported:
     Raises:
         ExportError: missing, damaged, changed or foreign.
     """
-    seal = unseal_archive(path, prefixed=True)
-    run = runner(prefix_of(path), threads, path)
+    found = unseal_archive(path, prefixed=True)
+    seal, run = found.seal, runner(found.prefix, threads, path)
     taken = {name: (tuple(it["shape"]), it["dtype"]) for name, it in run.get_input_details().items()}
     given = {name: (tuple(it["shape"]), it["dtype"]) for name, it in run.get_output_details().items()}
-    widths = {"expression": len(seal.spec.expression), "affect": 2}
-    wanted = {head: ((1, widths[head]), np.float32) for head in seal.spec.heads}
+    widths = seal.spec.widths
+    wanted = {head: ((1, width), np.float32) for head, width in widths.items()}
     if taken != {"images": (shape(seal), np.uint8)} or given != wanted:
         said = f"must take images {shape(seal)} uint8 and give {wanted}, got {taken} and {given}"
         raise ExportError(f"{path} {said}; export it again")

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferlab.errors import ExportError
+from ferlab.formats.harm import JUDGES, most_harmful
 from ferlab.formats.seal import Seal
 from ferlab.formats.tflite import SIGNATURE, model_of, one_line, quiet, runner, save
 from ferlab.spec import Image
@@ -27,8 +28,6 @@ Ranges = Mapping[str, Mapping[str, npt.NDArray[np.floating[Any]]]]
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL")
 # Of the calibration faces' extremes of an activation, the share that its range holds; the rest is clipped.
 COVERED = {"percentile": 0.95, "minmax": 1.0, "float_layers": 0.95}
-JUDGES = 32  # faces on which the harm of each layer is measured
-FLOAT_SHARE = 0.25  # of the layers, the most harmful, that stay in float32
 
 
 def write(bundle: "Bundle", seal: Seal, path: Path, calibration: Image, way: str) -> None:
@@ -142,14 +141,13 @@ def last_given(model: bytes) -> set[str]:
 
 
 def harmful(model: bytes, faces: npt.NDArray[np.float32], ranges: Ranges, path: Path) -> list[str]:
-    """Scopes of the FLOAT_SHARE of the layers that, each quantised alone, change the answers most; by measuring."""
+    """Scopes of the layers that hurt most in 8 bit; see `most_harmful`."""
     layers = [operation.scope for operation in operations(model) if operation.name in LAYERS]
-    exact = _answers(model, faces[:JUDGES], path)
-    harm = {
-        scope: np.abs(_answers(quantise(model, ranges, [], scope), faces[:JUDGES], path) - exact).mean()
-        for scope in layers
-    }
-    return sorted(layers, key=lambda scope: harm[scope])[-max(1, round(FLOAT_SHARE * len(layers))) :]
+
+    def quantised_alone(scope: str) -> npt.NDArray[np.float32]:
+        return _answers(quantise(model, ranges, [], scope), faces[:JUDGES], path)
+
+    return most_harmful(layers, _answers(model, faces[:JUDGES], path), quantised_alone)
 
 
 def _answers(model: bytes, faces: npt.NDArray[np.float32], path: Path) -> npt.NDArray[np.float32]:

@@ -14,11 +14,10 @@ from torch import Tensor
 
 from ferlab.errors import ExportError
 from ferlab.formats.exported import Exported
-from ferlab.formats.seal import ENTRY, Seal, unseal_archive
+from ferlab.formats.seal import Seal, unseal_archive
 from ferlab.spec import Image, ModelSpec
 
 TOP = "model/"  # PyTorch wants every part of an archive in one folder, whatever its name
-SEAL = f"extra/{ENTRY}"
 
 # PyTorch resolves any name that a file gives, so operators are allowed one by one: aten::save writes files,
 # aten::from_file reads and grows them, and other libraries register more. These are what networks of timm come to.
@@ -47,12 +46,10 @@ def archive(parts: Mapping[str, bytes]) -> bytes:
 
 def unpack(path: Path) -> tuple[Seal, dict[str, bytes]]:
     """The seal of an archive, its content verified, and its other parts by name, in memory; ExportError otherwise."""
-    seal = unseal_archive(path, prefixed=False)
-    with zipfile.ZipFile(path) as file:
-        parts = {name: file.read(name) for name in file.namelist()}
-    if foreign := [name for name in parts if not name.startswith(TOP)]:
+    found = unseal_archive(path, prefixed=False)
+    if foreign := [name for name in found.parts if not name.startswith(TOP)]:
         raise unexpected(path, foreign)
-    return seal, {name.removeprefix(TOP): data for name, data in parts.items() if name != TOP + SEAL}
+    return found.seal, {name.removeprefix(TOP): data for name, data in found.parts.items()}
 
 
 def unexpected(path: Path, names: Sequence[str]) -> ExportError:
@@ -90,8 +87,7 @@ def opened(path: Path, seal: Seal, run: Callable[[Tensor], Sequence[Tensor]], th
         raise ExportError(
             f"PyTorch cannot run {path}: {' '.join(str(error).split())[:200]}; export it again"
         ) from error
-    widths = {"expression": len(spec.expression), "affect": 2}
-    if found != {head: (1, widths[head]) for head in spec.heads}:
+    if found != {head: (1, width) for head, width in spec.widths.items()}:
         raise ExportError(f"{path} must answer {list(spec.heads)}, got shapes {list(found.values())}; export it again")
     return Exported(path, seal, call)
 

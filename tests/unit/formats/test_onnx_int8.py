@@ -4,7 +4,8 @@ import pytest
 
 from ferlab import formats
 from ferlab.formats import onnx as plain
-from ferlab.formats.onnx_int8 import FLOAT_SHARE, harmful, quantise, write
+from ferlab.formats.harm import FLOAT_SHARE
+from ferlab.formats.onnx_int8 import harmful, quantise, write
 
 
 @pytest.fixture

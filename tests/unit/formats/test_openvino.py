@@ -11,7 +11,7 @@ import pytest
 from ferlab.errors import ExportError
 from ferlab.formats import read
 
-from .torch_files import SPECS, answers_alike, bombs, check_flips, exported, faces, forged, made, parts_of, repacked
+from .torch_files import SPECS, bombs, exported, faces, forged, made, parts_of
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="the extra openvino is not installed")
 
@@ -29,15 +29,6 @@ def original(bundle, tmp_path_factory):
 @pytest.fixture
 def path(original, tmp_path):
     return shutil.copy(original, tmp_path / original.name)
-
-
-@pytest.mark.parametrize(("heads", "graph"), [(heads, "probabilities") for heads in SPECS] + [("both, rgb", "logits")])
-def test_it_answers_like_its_bundle(tmp_path, heads, graph):
-    bundle = made(SPECS[heads])
-    file = read(exported("openvino", bundle, tmp_path, graph), threads=2)
-    assert (file.spec, file.model, file.provenance) == (bundle.spec, bundle.model, bundle.provenance)
-    assert (file.seal.kind, file.seal.graph) == ("openvino", graph)
-    answers_alike(bundle, file)
 
 
 def test_an_answer_stays_as_it_was_when_the_next_face_is_asked(bundle, original):
@@ -114,23 +105,6 @@ def test_a_faulty_graph_is_refused_in_one_line(path, change):
     with pytest.raises(ExportError, match="openvino") as caught:
         read(path)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("keep", [0, 30, 5000, -1])
-def test_a_truncated_file_is_refused(path, keep):
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ExportError, match="export it again"):
-        read(path)
-
-
-def test_a_flipped_bit_changes_nothing_unnoticed(bundle, path):
-    check_flips(path, bundle.spec, 40)
-
-
-@pytest.mark.parametrize("fault", ["compressed", "twice"])
-def test_a_strange_archive_is_refused(path, fault):
-    with pytest.raises(ExportError, match="export it again"):
-        read(repacked(path, fault))
 
 
 def test_a_file_holds_the_graph_and_the_weights_only(original):

@@ -12,7 +12,7 @@ from ferlab.bundle import Bundle
 from ferlab.commands.export import ExportConfig, check
 from ferlab.errors import ConfigError, ExportError
 from ferlab.formats import tflite, tflite_fp16, tflite_int8
-from ferlab.formats.seal import Seal, prefix_of
+from ferlab.formats.seal import Seal, unseal_archive
 from ferlab.models import build
 from ferlab.spec import ModelSpec
 
@@ -114,7 +114,7 @@ def test_plain_litert_opens_a_file_by_its_path_and_feeds_pixels(written, case):
 
 def test_half_precision_halves_the_weights(written, tmp_path):
     case = "both, rgb, logits"
-    whole = prefix_of(written(case))
+    whole = unseal_archive(written(case), True).prefix
     half = tflite_fp16.halved(whole)
     tflite.save(half, sealed(case, "tflite_fp16"), tmp_path / "model.tflite")
     spec = CASES[case][0]
@@ -131,7 +131,7 @@ def test_half_precision_halves_the_weights(written, tmp_path):
 def test_8_bit_is_integer_from_the_pixels_to_the_last_layer(ways, tmp_path, capfd):
     path = ways("minmax", tmp_path / "model.tflite")
     assert capfd.readouterr() == ("", "")
-    found = tflite_int8.operations(prefix_of(path))
+    found = tflite_int8.operations(unseal_archive(path, True).prefix)
     assert (found[0].name, found[0].types) == ("QUANTIZE", ["UINT8", "INT8"])
     names = [operation.name for operation in found]
     last = names.index("DEQUANTIZE")
@@ -172,7 +172,7 @@ def test_the_most_harmful_layers_stay_in_float(ways, model, tmp_path, monkeypatc
         return exact(content, faces, path) + (not float_images or "INT8" in float_images[0].types)
 
     monkeypatch.setattr(tflite_int8, "_answers", worse)
-    found = tflite_int8.operations(prefix_of(ways("float_layers", tmp_path / "model.tflite")))
+    found = tflite_int8.operations(unseal_archive(ways("float_layers", tmp_path / "model.tflite"), True).prefix)
     left = [each for each in found if each.name in tflite_int8.LAYERS and "FLOAT32" in each.types]
     assert len(left) == max(1, round(len(layers) / 4))
     assert hurt in [each.scope for each in left]
@@ -190,7 +190,7 @@ def test_a_layer_that_stayed_in_float_unasked_is_refused(model, tmp_path, monkey
 def test_no_byte_of_a_file_can_change_or_go(written, tmp_path, monkeypatch):
     monkeypatch.setattr(tflite, "runner", lambda *_: pytest.fail("the runtime saw what was not verified"))
     content, path = written(GREY).read_bytes(), tmp_path / "model.tflite"
-    model = len(prefix_of(written(GREY)))
+    model = len(unseal_archive(written(GREY), True).prefix)
     for place in [*range(0, model, 97), model - 1]:
         flipped = bytearray(content)
         flipped[place] ^= 1 << place % 8
@@ -206,12 +206,12 @@ def test_other_files_are_refused(tmp_path, content):
 
 
 def test_a_plain_tflite_file_is_refused(written, tmp_path):
-    refused(tmp_path / "model.tflite", prefix_of(written(GREY)), "none of its seal")
+    refused(tmp_path / "model.tflite", unseal_archive(written(GREY), True).prefix, "none of its seal")
 
 
 def test_a_seal_of_another_model_is_refused(written, tmp_path):
     path = tmp_path / "model.tflite"
-    tflite.save(prefix_of(written(GREY)), sealed("affect, rgb"), path)
+    tflite.save(unseal_archive(written(GREY), True).prefix, sealed("affect, rgb"), path)
     with pytest.raises(ExportError, match=r"must take images \(1, 3, 16, 16\) uint8 and give.*affect.*got") as caught:
         formats.read(path)
     assert "\n" not in str(caught.value)

@@ -16,13 +16,11 @@ from .torch_files import (
     Sorting,
     answers_alike,
     bombs,
-    check_flips,
     exported,
     faces,
     forged,
     made,
     parts_of,
-    repacked,
 )
 
 CODE = "model/code/__torch__.py"
@@ -47,16 +45,6 @@ def by_torch(data, **extra):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         return torch.jit.load(io.BytesIO(data), **extra)
-
-
-@pytest.mark.parametrize("graph", ["probabilities", "logits"])
-@pytest.mark.parametrize("heads", SPECS)
-def test_it_answers_like_its_bundle(tmp_path, heads, graph):
-    bundle = made(SPECS[heads])
-    file = read(exported("torchscript", bundle, tmp_path, graph))
-    assert (file.spec, file.model, file.provenance) == (bundle.spec, bundle.model, bundle.provenance)
-    assert (file.seal.kind, file.seal.graph) == ("torchscript", graph)
-    answers_alike(bundle, file)
 
 
 def test_a_transformer_takes_any_batch(tmp_path):
@@ -241,23 +229,6 @@ def test_a_network_with_an_unknown_operator_is_not_written(bundle, tmp_path):
     strange.net.backbone = Sorting(strange.net.backbone)
     with pytest.raises(ExportError, match=r"got 'torch\.sort'; export it as onnx"):
         exported("torchscript", strange, tmp_path)
-
-
-@pytest.mark.parametrize("keep", [0, 30, 5000, -1])
-def test_a_truncated_file_is_refused(path, keep):
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ExportError, match="export it again"):
-        read(path)
-
-
-def test_a_flipped_bit_changes_nothing_unnoticed(bundle, path):
-    check_flips(path, bundle.spec, 60)
-
-
-@pytest.mark.parametrize("fault", ["compressed", "twice"])
-def test_a_strange_archive_is_refused(path, fault):
-    with pytest.raises(ExportError, match="export it again"):
-        read(repacked(path, fault))
 
 
 def test_what_torch_itself_saves_is_refused(path, tmp_path):
