@@ -82,7 +82,9 @@ def test_every_file_is_there_and_the_report_is_true(made, faces):
     own, truth = bundle.answers(images)["expression"], np.array([bundle.spec.expression.index(n) for n in names])
     document = read_parity(folder)
     assert document["digest"] == bundle.spec.digest
-    assert document["calibration"] == 40
+    assert {name: entry.get("calibration") for name, entry in document["files"].items()} == {
+        "model.onnx": None, "model_int8.onnx": 40,
+    }  # fmt: skip
     for name, entry in document["files"].items():
         data = (folder / name).read_bytes()
         assert entry["bytes"] == len(data)
@@ -220,6 +222,11 @@ def test_a_format_that_cannot_be_written_does_not_stop_the_others(run, tmp_path,
     said = capsys.readouterr()
     assert "model.onnx" in said.out
     assert said.err == "ferlab: onnx_int8: no such operator; use another\n"
+
+
+def test_float_formats_need_no_faces_of_the_train_split(run, tmp_path):
+    assert export(run, "data.train=0", "format=onnx", f"out={tmp_path / 'out'}") == 0
+    assert files(tmp_path / "out") == FILES - {"model_int8.onnx"}
 
 
 def test_nan_answers_are_a_fault(run, tmp_path, capsys, monkeypatch):

@@ -3,10 +3,12 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ferlab import formats
 from ferlab.bundle import Bundle, save_bundle
 from ferlab.cli import main
 from ferlab.evaluate import benchmark
@@ -191,7 +193,7 @@ def test_a_file_beyond_its_tolerance_is_marked_and_never_best(made, capsys, monk
 
 
 def test_a_file_that_takes_one_face_at_a_time_is_marked(made, capsys, monkeypatch):
-    monkeypatch.setattr("ferlab.commands.benchmark_export.LOOPED", (".onnx",))
+    monkeypatch.setitem(formats.RUNTIMES, ".onnx", replace(formats.RUNTIMES[".onnx"], looped=True))
     monkeypatch.setattr(benchmark, "visit", canned({"bundle": 4.0, "model.onnx": 0.5}))
     assert run(made, "out=looped") == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ferlab import config
-from ferlab.commands.parity import MISSING, check_origin, compared, console, files_in, with_dataset
-from ferlab.commands.scoring import progress
+from ferlab.commands.parity import check_origin, compared, files_in, with_dataset
+from ferlab.commands.scoring import MISSING
+from ferlab.commands.screen import console, progress
 from ferlab.errors import ConfigError, ExportError
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from ferlab.evaluate.benchmark import Candidate, Plan
     from ferlab.evaluate.parity import Sample
     from ferlab.formats.exported import Exported
-
-LOOPED = (".tflite",)  # their interpreters take one face at a time
 
 
 @dataclass
@@ -123,6 +122,7 @@ def candidates(bundle: "Bundle", files: Sequence["Exported"], sample: "Sample") 
     """The bundle and the files, with what they answer to the same faces."""
     from ferlab.evaluate.benchmark import EAGER, Candidate
     from ferlab.evaluate.parity import answer_all, compare
+    from ferlab.formats import RUNTIMES
 
     reference = answer_all(bundle, sample.images)
     home = bundle.path or Path()
@@ -132,7 +132,7 @@ def candidates(bundle: "Bundle", files: Sequence["Exported"], sample: "Sample") 
         path = file.path or Path()
         parity, faults = compared(file, reference, sample)
         size = path.stat().st_size
-        found.append(Candidate(file.seal.kind, path, size, path.suffix in LOOPED, parity, tuple(faults)))
+        found.append(Candidate(file.seal.kind, path, size, RUNTIMES[path.suffix].looped, parity, tuple(faults)))
     return found
 
 

@@ -6,12 +6,12 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ferlab import config
-from ferlab.commands.scoring import MISSING, ScoringConfig, progress
+from ferlab.commands.scoring import MISSING, ScoringConfig
+from ferlab.commands.screen import console, progress
 from ferlab.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
@@ -79,21 +79,19 @@ def find(bundles: Any) -> list[Path]:
 
 
 def _print(document: dict[str, Any], folder: Path) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
-    say = partial(console.print, markup=False, soft_wrap=True)
+    screen = console(WIDTH)
+    say = partial(screen.print, markup=False, soft_wrap=True)
     say(document["protocol"])
     for caution in document["cautions"]:
         whom = caution["models"]
         whose = "all" if len(whom) == len(document["models"]) else ", ".join(whom)
         say(f"caution: {caution['text']} ({whose})", style="yellow")
     say()
-    console.print(_scores(document))
+    screen.print(_scores(document))
     say(f"baselines: {document['baseline_note']}", style="dim")
     if len(document["models"]) > 1:
         say()
-        console.print(_differences(document))
+        screen.print(_differences(document))
         say(document["summary"])
     say("intervals and p are over the faces; another seed may move a model further", style="dim")
     say(f"report: {folder / 'compare.html'}")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ferlab import config
 from ferlab.commands.score_tables import print_scores
-from ferlab.commands.scoring import MISSING, ScoringConfig, progress
+from ferlab.commands.scoring import MISSING, ScoringConfig
+from ferlab.commands.screen import progress
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation

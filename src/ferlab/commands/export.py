@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 
 from ferlab import config
-from ferlab.commands.parity import MISSING, console, parity_table, with_dataset
+from ferlab.commands.parity import parity_table, with_dataset
+from ferlab.commands.scoring import MISSING
+from ferlab.commands.screen import console
 from ferlab.errors import ConfigError, ExportError, suggest
 from ferlab.train.tracking import TrackerOptions
 
@@ -50,7 +52,8 @@ class Job:
         bundle: the model.
         graph: what the files give for expressions.
         layout: of the images that the files take, or None for each format's own.
-        calibration: (n, c, s, s) uint8, prepared faces of the train split.
+        protocol: of the dataset.
+        calibration: (n, c, s, s) uint8, prepared faces of the train split; none if no format takes any.
         sample: faces of the validation split.
         reference: the bundle's answers to them.
         threads: that the files are read with.
@@ -60,6 +63,7 @@ class Job:
     bundle: "Bundle"
     graph: str
     layout: str | None
+    protocol: str
     calibration: "Image"
     sample: "Sample"
     reference: "Outputs"
@@ -77,6 +81,7 @@ def export(invocation: "Invocation") -> int:
     from ferlab.commands.export_tracking import log_exports, tracked
     from ferlab.evaluate.parity import answer_all, draw, evenly
     from ferlab.evaluate.predictions import prepared
+    from ferlab.formats import FORMATS
 
     bundle = load_bundle(settings.bundle)
     run = tracked(bundle, settings.tracker, settings.register)
@@ -84,10 +89,13 @@ def export(invocation: "Invocation") -> int:
     earlier = read_report(folder, bundle)
     source = config.instantiate(settings.data)
     sample = draw(bundle, source, "validation", settings.faces)
-    train = source.split("train")
-    calibration = prepared(bundle.spec, train, evenly(np.arange(len(train)), settings.calibration))
+    calibration = sample.images[:0]
+    if any(FORMATS[name].calibrated for name in names):
+        train = source.split("train")
+        calibration = prepared(bundle.spec, train, evenly(np.arange(len(train)), settings.calibration))
     reference = answer_all(bundle, sample.images)
-    job = Job(bundle, settings.graph, settings.layout, calibration, sample, reference, settings.threads, folder)
+    told = (settings.graph, settings.layout, source.protocol)
+    job = Job(bundle, *told, calibration, sample, reference, settings.threads, folder)
     print(f"{len(sample.images):,} validation faces of {source.protocol}")
     rows, refused = [], []
     for name in names:
@@ -96,7 +104,7 @@ def export(invocation: "Invocation") -> int:
         except ExportError as error:  # of one format; the others go on
             refused.append(f"{name}: {error}")
             continue
-        write_report(job, earlier, source.protocol, rows)
+        write_report(job, earlier, rows)
     if rows:
         console().print(parity_table(rows))
     log_exports(run, job.folder, [row for row in rows if not row["faults"]], sample.images[:2])
@@ -160,7 +168,9 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
             raise ExportError(f"cannot write {path}: {why_unwritable(error)}; free some space") from error
         break
     row = {"format": name, "file": chosen.file, "bytes": len(data), "sha256": digest(data)}
-    row |= {"graph": job.graph, "layout": layout}
+    row |= {"graph": job.graph, "layout": layout, "protocol": job.protocol}
+    if chosen.calibrated:
+        row |= {"calibration": len(job.calibration)}
     return row | tried[-1] | {"verdict": "not written" if faults else "verified", "tried": tried}
 
 
@@ -185,14 +195,14 @@ def read_report(folder: Path, bundle: "Bundle") -> Mapping[str, Any]:
         return {}  # it is written anew
 
 
-def write_report(job: Job, earlier: Mapping[str, Any], protocol: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_report(job: Job, earlier: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
     """Write parity.json: one entry a file that is there."""
     from ferlab.files import write_json
 
-    written = {row["file"]: {**row, "protocol": protocol} for row in rows if not row["faults"]}
+    written = {row["file"]: row for row in rows if not row["faults"]}
     if written:
-        document = {"format": 1, "digest": job.bundle.spec.digest, "calibration": len(job.calibration)}
-        write_json(job.folder / REPORT, document | {"files": {**earlier, **written}})
+        document = {"format": 1, "digest": job.bundle.spec.digest, "files": {**earlier, **written}}
+        write_json(job.folder / REPORT, document)
 
 
 def say_faults(rows: Sequence[Mapping[str, Any]]) -> int:

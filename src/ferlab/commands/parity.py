@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from ferlab import config
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from ferlab.evaluate.parity import Parity, Sample
     from ferlab.formats.exported import Exported
     from ferlab.runner import Outputs
-
-MISSING: Any = "???"
 
 
 def with_dataset(invocation: "Invocation", key: str) -> Sequence[str]:
@@ -91,11 +88,3 @@ def parity_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def _number(value: float | None, style: str, scale: int = 1) -> str:
     return "NaN" if value is None else f"{scale * value:{style}}"
-
-
-def console() -> Console:
-    """Standard output; a pipe has no edge at which a name would have to be cut."""
-    result = Console(highlight=False)
-    if not result.is_terminal:
-        result.width = 10_000
-    return result

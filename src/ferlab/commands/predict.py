@@ -8,17 +8,16 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from ferlab import config
+from ferlab.commands.scoring import MISSING
+from ferlab.commands.screen import console
 from ferlab.errors import ConfigError, DataError, suggest
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
     from ferlab.runner import Prediction, Runner
-
-MISSING: Any = "???"
 
 
 @dataclass
@@ -94,10 +93,7 @@ def write_table(bundle: "Runner", answers: Answers, top: int) -> None:
         shares = [f"{name} {100 * share:.1f}" for name, share in list(answer.expression.items())[:top]]
         affect = [f"{value:+.2f}" for value in (answer.valence, answer.arousal) if value is not None]
         table.add_row(*(_escaped(cell) for cell in (str(path), *shares, *affect)))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 10_000  # a pipe has no edge at which a path would have to be broken
-    console.print(table)
+    console().print(table)
 
 
 def write_json(bundle: "Runner", answers: Answers, top: int) -> None:

@@ -4,35 +4,34 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from ferlab.commands.screen import console
 
 SCORES = {"accuracy": "accuracy", "macro_f1": "macro F1", "mean_recall": "mean recall"}
 
 
 def print_scores(document: Mapping[str, Any]) -> None:
     """Print the protocol, the cautions, and each head's scores, as `ferlab.evaluate.report.to_document` has them."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 10_000  # a pipe has no edge at which a name would have to be cut
-    say = partial(console.print, markup=False, soft_wrap=True)
+    screen = console()
+    say = partial(screen.print, markup=False, soft_wrap=True)
     say(document["protocol"])
     for caution in document["cautions"]:
         say(f"caution: {caution}", style="yellow")
     for sentence in document["left_out"]:
         say(sentence)
     if expression := document["expression"]:
-        console.print(_expression(expression), _classes(expression["classes"]))
+        screen.print(_expression(expression), _classes(expression["classes"]))
         for line in (*_calibration(expression["calibration"]), f"baselines: {expression['baseline_note']}"):
             say(line)
     if affect := document["affect"]:
-        console.print(_affect(affect))
+        screen.print(_affect(affect))
         say(f"baseline: {affect['baseline_note']}")
     for name, attribute in document["slices"].items():
         for head in ("expression", "affect"):
             if document[head]:
-                console.print(_slices(name, attribute["values"], head))
+                screen.print(_slices(name, attribute["values"], head))
         for sentence in attribute["notes"]:
             say(sentence)
 

@@ -1,19 +1,14 @@
 """What `ferlab evaluate` and `ferlab compare` ask for alike."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
 
 from ferlab.errors import ConfigError
 
 if TYPE_CHECKING:
     from ferlab.evaluate.evaluation import Settings
 
-MISSING: Any = "???"
+MISSING: Any = "???"  # of a key that must be given
 
 
 @dataclass(kw_only=True)
@@ -41,9 +36,3 @@ class ScoringConfig:
 
         views(self.tta)
         return Settings(self.split, self.tta, self.bootstrap, self.seed, self.batch_size)
-
-
-def progress(title: str, starts: Sequence[int]) -> Iterable[int]:
-    """A bar over batches on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
-    return track(starts, escape(title), console=console, transient=True, disable=not console.is_terminal)

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferlab import config
-from ferlab.commands.parity import MISSING, check_origin, compared, console, files_in, parity_table, with_dataset
+from ferlab.commands.parity import check_origin, compared, files_in, parity_table, with_dataset
+from ferlab.commands.scoring import MISSING
+from ferlab.commands.screen import console
 from ferlab.errors import BundleError, ConfigError, ExportError
 
 if TYPE_CHECKING:
