@@ -12,7 +12,7 @@ import numpy as np
 from ferlab import config
 from ferlab.commands.parity import parity_table, with_dataset
 from ferlab.commands.scoring import MISSING
-from ferlab.commands.screen import console
+from ferlab.commands.screen import console, progress
 from ferlab.errors import ConfigError, ExportError, suggest
 from ferlab.train.tracking import TrackerOptions
 
@@ -98,7 +98,7 @@ def export(invocation: "Invocation") -> int:
     job = Job(bundle, *told, calibration, sample, reference, settings.threads, folder)
     print(f"{len(sample.images):,} validation faces of {source.protocol}")
     rows, refused = [], []
-    for name in names:
+    for name in progress("exporting", names):
         try:
             rows.append(export_one(job, name))
         except ExportError as error:  # of one format; the others go on
@@ -107,6 +107,7 @@ def export(invocation: "Invocation") -> int:
         write_report(job, earlier, rows)
     if rows:
         console().print(parity_table(rows))
+        print(f"files: {folder}")
     log_exports(run, job.folder, [row for row in rows if not row["faults"]], sample.images[:2])
     faults = say_faults(rows)
     if refused:

@@ -69,19 +69,24 @@ def compared(file: "Exported", reference: "Outputs", sample: "Sample") -> tuple[
     return parity, parity.faults(FORMATS[file.seal.kind].tolerance)
 
 
+SCORES = {"accuracy": ("accuracy, %", ".2f", 100), "ccc": ("CCC", ".4f", 1)}  # title, digits, scale
+
+
 def parity_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """A row a file: `file`, `bytes`, `parity` as `Parity.to_dict` gives it, and `verdict`."""
+    scores = [name for name in SCORES if any(row["parity"][name] for row in rows)]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = ("file", "size", "worst |Δ|", "agree, %", "accuracy, %", "of the bundle", "CCC", "of the bundle", "")
-    for number, title in enumerate(columns):
-        table.add_column(title, justify="left" if number in (0, len(columns) - 1) else "right")
+    table.add_column("file")
+    for title in ("size", "worst |Δ|", "agree, %", *(t for name in scores for t in (SCORES[name][0], "of the bundle"))):
+        table.add_column(title, justify="right")
+    table.add_column()
     for row in rows:
         parity = row["parity"]
         cells = [row["file"], f"{row['bytes'] / 2**20:.2f} MiB", _number(parity["worst"], ".2g")]
         cells.append("–" if parity["agreement"] is None else f"{100 * parity['agreement']:.2f}")
-        for name, scale, digits in (("accuracy", 100, 2), ("ccc", 1, 4)):
-            pair = parity[name] or {}
-            cells += [_number(pair[who], f".{digits}f", scale) if pair else "–" for who in ("file", "bundle")]
+        for name in scores:
+            _, style, scale = SCORES[name]
+            cells += [_number(parity[name][who], style, scale) for who in ("file", "bundle")]
         table.add_row(*cells, row["verdict"])
     return table
 

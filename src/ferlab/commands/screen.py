@@ -1,10 +1,13 @@
 """What commands show on a terminal, and into a pipe."""
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
+
+Item = TypeVar("Item")
 
 PIPE = 10_000  # columns: a pipe has no edge at which a name or a path would have to be broken
 
@@ -17,7 +20,7 @@ def console(pipe: int = PIPE) -> Console:
     return result
 
 
-def progress(title: str, starts: Sequence[int]) -> Iterable[int]:
-    """A bar over batches on a terminal, nothing elsewhere."""
+def progress(title: str, steps: Sequence[Item]) -> Iterable[Item]:
+    """The steps, with a bar over them on a terminal and nothing elsewhere."""
     bar = Console(stderr=True)
-    return track(starts, escape(title), console=bar, transient=True, disable=not bar.is_terminal)
+    return track(steps, escape(title), console=bar, transient=True, disable=not bar.is_terminal)

@@ -114,8 +114,9 @@ def test_what_is_not_finite_is_written_as_null_and_read_as_nan():
     }  # fmt: skip
     table = parity_table([{"file": "x", "bytes": 2**20, "parity": document, "verdict": "not written"}])
     assert [list(column.cells) for column in table.columns] == [
-        ["x"], ["1.00 MiB"], ["NaN"], ["100.00"], ["–"], ["–"], ["NaN"], ["0.5000"], ["not written"],
+        ["x"], ["1.00 MiB"], ["NaN"], ["100.00"], ["NaN"], ["0.5000"], ["not written"],
     ]  # fmt: skip
+    assert [column.header for column in table.columns][4:6] == ["CCC", "of the bundle"]  # no expressions, no accuracy
 
 
 @pytest.mark.parametrize(("total", "number", "expected"), [(10, 3, [0, 4, 9]), (5, 9, [0, 1, 2, 3, 4]), (7, 1, [0])])
