@@ -18,16 +18,6 @@ def model_card(
         metrics: validation metrics of the epoch that was kept.
     """
     counts = ", ".join(f"{n:,} {split}" for split, n in provenance["counts"].items())
-    weights = provenance.get("weights")
-    started = (
-        f"fine-tuned from {weights['path']}, which may have terms of its own" if weights else "trained from scratch"
-    )
-    if teacher := provenance.get("teacher"):
-        learnt = teacher["dataset"] or "data that it does not name"
-        started += (
-            f", distilled from {teacher['path']} ({teacher['model']}, trained on {learnt}, specification "
-            f"{teacher['spec_digest']}), which may have terms of its own"
-        )
     rows = "\n".join(
         f"| {key.removeprefix('validation/')} | {value:.4f} |"
         for key, value in metrics.items()
@@ -45,7 +35,7 @@ def model_card(
     limits = "\n".join(weaknesses)
     return f"""# {name}
 
-{model["name"]}, {spec.size}×{spec.size} {spec.colour}, {started}. {" ".join(answers)}
+{model["name"]}, {spec.size}×{spec.size} {spec.colour}, {_start(provenance)}. {" ".join(answers)}
 
 ## Data
 {provenance["protocol"]}. Faces: {counts}; digest {provenance["data_digest"]}.
@@ -71,3 +61,18 @@ Research and demonstration on cropped faces (margin {spec.face.margin}, aligned:
 ## Repeat
 `{provenance["command"]}` at commit {provenance["commit"]}.
 """
+
+
+def _start(provenance: Mapping[str, Any]) -> str:
+    """What the weights began as, and who taught them."""
+    weights = provenance.get("weights")
+    started = (
+        f"fine-tuned from {weights['path']}, which may have terms of its own" if weights else "trained from scratch"
+    )
+    if teacher := provenance.get("teacher"):
+        learnt = teacher["dataset"] or "data that it does not name"
+        started += (
+            f", distilled from {teacher['path']} ({teacher['model']}, trained on {learnt}, specification "
+            f"{teacher['spec_digest']}), which may have terms of its own"
+        )
+    return started
