@@ -21,7 +21,7 @@ from ferlab.spec import Image
 if TYPE_CHECKING:
     from ferlab.bundle import Bundle
 
-BATCH = 32
+BATCH = 8  # faces; onnxruntime holds every activation of a batch
 PERCENTILE = 99.99  # of the activations; what lies outside is clipped
 QUANTISED = ("Conv", "Gemm", "MatMul", "Add", "Mul", "Relu", "Clip", "MaxPool", "AveragePool", "ReduceMean")
 
@@ -75,7 +75,8 @@ def quantise(model: Path, calibration: Image, way: str, excluded: Sequence[str],
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=method,
-            extra_options={"CalibPercentile": PERCENTILE} if way == "percentile" else {},
+            # One batch at a time: percentiles would else hold the activations of all faces, tens of GiB at 224 px.
+            extra_options={"CalibStridedMinMax": 1, "CalibPercentile": PERCENTILE},
         )
     return onnx.load(quantised)
 
@@ -107,10 +108,17 @@ def _reader(faces: Image) -> Any:
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.batches: Iterator[Image] = iter(np.split(faces, range(BATCH, len(faces), BATCH)))
+            self.batches = np.split(faces, range(BATCH, len(faces), BATCH))
+            self.left: Iterator[Image] = iter(self.batches)
+
+        def __len__(self) -> int:
+            return len(self.batches)
+
+        def set_range(self, start_index: int, end_index: int) -> None:
+            self.left = iter(self.batches[start_index:end_index])
 
         def get_next(self) -> dict[str, Image] | None:
-            batch = next(self.batches, None)
+            batch = next(self.left, None)
             return None if batch is None else {"images": batch}
 
     return Reader()

@@ -5,7 +5,7 @@ import pytest
 from ferlab import formats
 from ferlab.formats import onnx as plain
 from ferlab.formats.harm import FLOAT_SHARE
-from ferlab.formats.onnx_int8 import harmful, quantise, write
+from ferlab.formats.onnx_int8 import BATCH, harmful, quantise, write
 
 
 @pytest.fixture
@@ -65,6 +65,21 @@ def test_the_two_calibrations_differ(model, faces):
     spread = np.concatenate([faces, np.zeros_like(faces[:1]), np.full_like(faces[:1], 255)])
     first, second = (quantise(model, spread, way, []).SerializeToString() for way in ("minmax", "percentile"))
     assert first != second
+
+
+def test_percentiles_see_every_face_and_hold_one_batch_at_a_time(model, faces, monkeypatch):
+    """All activations of 512 faces of 224 px at once are more than most machines have."""
+    from onnxruntime.quantization.calibrate import HistogramCollector
+
+    held, collect = [], HistogramCollector.collect
+
+    def counted(self, arrays):
+        held.append(max(sum(len(part) for part in parts) for parts in arrays.values()))
+        return collect(self, arrays)
+
+    monkeypatch.setattr(HistogramCollector, "collect", counted)
+    quantise(model, faces, "percentile", [])
+    assert (max(held), sum(held)) == (BATCH, len(faces))
 
 
 def test_layers_that_stay_in_float_are_those_that_hurt(model, faces, monkeypatch):
