@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from ferlab.documents import check_label_map, read_document, spec_of, write_documents
 from ferlab.errors import BundleError, ConfigError, FerlabError, suggest
-from ferlab.files import creating_folder, why_unwritable, write_json, write_text
+from ferlab.files import creating_folder, replacing, why_unwritable, write_json, write_text
 from ferlab.models import Net, build
 from ferlab.runner import Runner
 from ferlab.spec import Image, ModelSpec
@@ -63,7 +63,8 @@ def save_bundle(bundle: Bundle, path: Path, metrics: Mapping[str, Any], card: st
     weights = {k: v.detach().cpu().contiguous() for k, v in bundle.net.state_dict().items()}
     try:
         with creating_folder(path) as folder:
-            save_file(weights, folder / "weights.safetensors", metadata=_seal(bundle.spec, bundle.model))
+            with replacing(folder / "weights.safetensors") as file:  # safetensors makes it private
+                save_file(weights, file, metadata=_seal(bundle.spec, bundle.model))
             write_documents(folder, bundle.spec, bundle.model, bundle.provenance)
             write_json(folder / "metrics.json", dict(metrics))
             write_text(folder / "README.md", card)

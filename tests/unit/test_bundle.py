@@ -61,6 +61,10 @@ def test_round_trip_is_bit_equal(bundle, folder):
     assert all(torch.equal(value, weights[name]) for name, value in loaded.net.state_dict().items())
 
 
+def test_others_may_read_what_they_are_given(folder):
+    assert {oct(file.stat().st_mode & 0o777) for file in folder.iterdir()} == {"0o644"}
+
+
 def test_a_bundle_holds_five_files_and_loads_from_its_run_too(folder):
     names = {path.name for path in folder.iterdir()}
     assert names == {"spec.json", "label_map.json", "weights.safetensors", "metrics.json", "README.md"}
