@@ -5,6 +5,7 @@ could be torn apart by a crash between two renames, or by a user. It is read fro
 tool of OpenVINO takes. The representation is data: it names layers of OpenVINO's own operators, no code and no file.
 """
 
+import functools
 import importlib
 import sys
 import tempfile
@@ -69,7 +70,7 @@ def read(path: Path, threads: int) -> Exported:
     # Some CPUs would compute in bfloat16 by themselves, which is faster and answers otherwise.
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     try:
-        core = openvino.Core()
+        core = _core()
         model = core.read_model(xml, openvino.Tensor(np.frombuffer(weights, np.uint8)))
         compiled = core.compile_model(model, "CPU", settings)
     except (RuntimeError, ValueError, TypeError) as error:
@@ -83,6 +84,16 @@ def read(path: Path, threads: int) -> Exported:
         return {head: np.array(answers[head]) for head in heads}  # its own memory is used again by the next call
 
     return Exported(path, found.seal, call)
+
+
+@functools.cache
+def _core() -> Any:
+    """The one Core of this process.
+
+    Each puts up a stack for signal handlers and, when it ends, the one before it. Of two that end in the order in
+    which they began, the second leaves a stack that is gone: Ctrl-C or a worker's end then kills the process.
+    """
+    return _openvino().Core()
 
 
 def _openvino() -> Any:

@@ -65,6 +65,21 @@ assert "openvino_telemetry" not in sys.modules
     assert not list(tmp_path.iterdir())
 
 
+def test_a_signal_is_survived_once_two_files_were_closed(original):
+    """Each Core puts up a stack for signals and restores the one before: closed in this order, one that is gone."""
+    code = f"""
+import signal
+from ferlab.formats import read
+first, second = read({str(original)!r}), read({str(original)!r})
+del first
+del second
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGUSR1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("handled\n", 0), done.stderr
+
+
 @pytest.mark.parametrize("kind", ["pickle", "torch"])
 @pytest.mark.parametrize("name", ["model.xml", "model.bin", "data.pkl", "../outside", "/outside", "model.xml/x"])
 def test_a_pickle_in_any_part_is_refused(path, tmp_path, name, kind):
