@@ -99,7 +99,7 @@ def seal_archive(path: Path, seal: Seal) -> None:
     """Append the seal to the zip archive `path`, or to a file that is none, which then ends with one."""
     prefix = b"" if zipfile.is_zipfile(path) else path.read_bytes()
     with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
-        content = _content(archive, prefix)
+        content = _content({name: archive.read(name) for name in archive.namelist()}, prefix)
         archive.writestr(_entry(archive), seal.text(content))
 
 
@@ -136,13 +136,13 @@ def unseal_archive(path: Path, prefixed: bool) -> Unsealed:
             if sealed not in archive.namelist():
                 raise unsealed(path)
             start = min(entry.header_offset for entry in archive.infolist()) if prefixed else 0
-            content = _content(archive, data[:start])
             parts = {name: archive.read(name) for name in archive.namelist()}
     except OSError as error:
         raise ExportError(f"cannot read {path}: {error.strerror or error}; check the path") from error
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError) as error:  # no archive, or damaged, or encrypted
         raise unsealed(path) from error
-    return Unsealed(parse(parts.pop(sealed), content, path), data[:start], parts)
+    seal, prefix = parts.pop(sealed), data[:start]
+    return Unsealed(parse(seal, _content(parts, prefix), path), prefix, parts)
 
 
 def _check_stored(archive: zipfile.ZipFile, size: int, path: Path) -> None:
@@ -168,10 +168,9 @@ def _entry(archive: zipfile.ZipFile) -> str:
     return f"{top}/extra/{ENTRY}" if top else ENTRY
 
 
-def _content(archive: zipfile.ZipFile, prefix: bytes) -> str:
-    """Digest over the prefix and every part but the seal, with names and lengths."""
-    sealed, parts = _entry(archive), [f"{len(prefix)}\n".encode(), prefix]
-    for name in sorted(name for name in archive.namelist() if name != sealed):
-        data = archive.read(name)
-        parts += [f"{name} {len(data)}\n".encode(), data]
-    return digest(*parts)
+def _content(parts: Mapping[str, bytes], prefix: bytes) -> str:
+    """Digest over the prefix and every part of an archive but the seal, with names and lengths."""
+    pieces = [f"{len(prefix)}\n".encode(), prefix]
+    for name, data in sorted(parts.items()):
+        pieces += [f"{name} {len(data)}\n".encode(), data]
+    return digest(*pieces)
