@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CONFIG_FILE = "config.yaml"  # in a run's folder
+MISSING: Any = "???"  # OmegaConf's sign of a key that must be given
 
 
 def conf_dir() -> Path:

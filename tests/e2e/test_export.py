@@ -202,6 +202,7 @@ def test_a_file_with_other_weights_never_appears(run, tmp_path, capsys, monkeypa
     assert export(run, "format=onnx") == 1
     out = capsys.readouterr().out
     assert "not written" in out
+    assert "files:" not in out
     faults = [line for line in out.splitlines() if line.startswith("onnx: ")]
     assert "an answer differs by " in faults[0]
     assert "at most 0.0001 is allowed" in faults[0]
@@ -224,9 +225,10 @@ def test_a_format_that_cannot_be_written_does_not_stop_the_others(run, tmp_path,
     assert said.err == "ferlab: onnx_int8: no such operator; use another\n"
 
 
-def test_float_formats_need_no_faces_of_the_train_split(run, tmp_path):
+def test_float_formats_need_no_faces_of_the_train_split(run, tmp_path, capsys):
     assert export(run, "data.train=0", "format=onnx", f"out={tmp_path / 'out'}") == 0
     assert files(tmp_path / "out") == FILES - {"model_int8.onnx"}
+    assert capsys.readouterr().out.endswith(f"files: {tmp_path / 'out'}\n")
 
 
 def test_nan_answers_are_a_fault(run, tmp_path, capsys, monkeypatch):

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from ferlab import config
 from ferlab.commands.parity import check_origin, compared, files_in, with_dataset
-from ferlab.commands.scoring import MISSING
 from ferlab.commands.screen import console, progress
 from ferlab.errors import ConfigError, ExportError
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 class BenchmarkConfig:
     """Keys of conf/benchmark_export.yaml, which explains them."""
 
-    bundle: str = MISSING
+    bundle: str = config.MISSING
     data: dict[str, Any] = field(default_factory=dict)
     exports: Any = None
     threads: list[int] = field(default_factory=list)

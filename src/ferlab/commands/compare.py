@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ferlab import config
-from ferlab.commands.scoring import MISSING, ScoringConfig
+from ferlab.commands.scoring import ScoringConfig
 from ferlab.commands.screen import console, progress
 from ferlab.errors import BundleError, ConfigError
 
@@ -25,7 +25,7 @@ STYLES = {"better": "green", "worse": "red", "within noise": "yellow"}
 class CompareConfig(ScoringConfig):
     """Keys of conf/compare.yaml, which explains them."""
 
-    bundles: Any = MISSING
+    bundles: Any = config.MISSING
     sort: str = "accuracy"
     reference: str | None = None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ferlab import config
 from ferlab.commands.score_tables import print_scores
-from ferlab.commands.scoring import MISSING, ScoringConfig
+from ferlab.commands.scoring import ScoringConfig
 from ferlab.commands.screen import progress
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class EvaluateConfig(ScoringConfig):
     """Keys of conf/evaluate.yaml, which explains them."""
 
-    bundle: str = MISSING
+    bundle: str = config.MISSING
 
 
 def evaluate(invocation: "Invocation") -> None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from ferlab import config
 from ferlab.commands.parity import parity_table, with_dataset
-from ferlab.commands.scoring import MISSING
 from ferlab.commands.screen import console, progress
 from ferlab.errors import ConfigError, ExportError, suggest
 from ferlab.train.tracking import TrackerOptions
@@ -31,9 +30,9 @@ REPORT = "parity.json"
 class ExportConfig:
     """Keys of conf/export.yaml, which explains them."""
 
-    bundle: str = MISSING
+    bundle: str = config.MISSING
     data: dict[str, Any] = field(default_factory=dict)
-    format: Any = MISSING
+    format: Any = config.MISSING
     graph: str = "probabilities"
     layout: str | None = None
     faces: int = 2048
@@ -94,8 +93,10 @@ def export(invocation: "Invocation") -> int:
         train = source.split("train")
         calibration = prepared(bundle.spec, train, evenly(np.arange(len(train)), settings.calibration))
     reference = answer_all(bundle, sample.images)
-    told = (settings.graph, settings.layout, source.protocol)
-    job = Job(bundle, *told, calibration, sample, reference, settings.threads, folder)
+    job = Job(
+        bundle, settings.graph, settings.layout, source.protocol,
+        calibration, sample, reference, settings.threads, folder,
+    )  # fmt: skip
     print(f"{len(sample.images):,} validation faces of {source.protocol}")
     rows, refused = [], []
     for name in progress("exporting", names):
@@ -107,8 +108,10 @@ def export(invocation: "Invocation") -> int:
         write_report(job, earlier, rows)
     if rows:
         console().print(parity_table(rows))
+    written = [row for row in rows if not row["faults"]]
+    if written:
         print(f"files: {folder}")
-    log_exports(run, job.folder, [row for row in rows if not row["faults"]], sample.images[:2])
+    log_exports(run, job.folder, written, sample.images[:2])
     faults = say_faults(rows)
     if refused:
         raise ExportError("; ".join(refused))

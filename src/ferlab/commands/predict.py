@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from ferlab import config
-from ferlab.commands.scoring import MISSING
 from ferlab.commands.screen import console
 from ferlab.errors import ConfigError, DataError, suggest
 
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 class PredictConfig:
     """Keys of conf/predict.yaml, which explains them."""
 
-    bundle: str = MISSING
-    source: str = MISSING
+    bundle: str = config.MISSING
+    source: str = config.MISSING
     top: int = 3
     format: str = "table"
     device: str = "auto"

@@ -8,8 +8,6 @@ from ferlab.errors import ConfigError
 if TYPE_CHECKING:
     from ferlab.evaluate.evaluation import Settings
 
-MISSING: Any = "???"  # of a key that must be given
-
 
 @dataclass(kw_only=True)
 class ScoringConfig:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from ferlab import config
 from ferlab.commands.parity import check_origin, compared, files_in, parity_table, with_dataset
-from ferlab.commands.scoring import MISSING
 from ferlab.commands.screen import console
 from ferlab.errors import BundleError, ConfigError, ExportError
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 class VerifyConfig:
     """Keys of conf/verify.yaml, which explains them."""
 
-    file: str = MISSING
+    file: str = config.MISSING
     data: dict[str, Any] = field(default_factory=dict)
     bundle: str | None = None
     split: str = "validation"
