@@ -14,7 +14,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ferlab.cli import COMMANDS, main
-from ferlab.commands.recipe import AugmentConfig, TrainConfig, TrainerConfig, build_fit, build_state, model_spec
 from ferlab.config import compose, conf_dir, groups, instantiate, to_yaml, typed
 from ferlab.data.augment import BatchAugment
 from ferlab.data.loaders import Packed, Resident, Streamed, plan
@@ -22,7 +21,9 @@ from ferlab.data.source import Source, Split
 from ferlab.data.synthetic import DrawnImages
 from ferlab.errors import ConfigError
 from ferlab.labels import FERPLUS
+from ferlab.train.build import build_fit, build_state, model_spec
 from ferlab.train.clock import Clock
+from ferlab.train.config import AugmentConfig, TrainConfig, TrainerConfig
 from ferlab.train.engine import EngineOptions, launch
 from ferlab.train.interrupt import StopRequest
 from ferlab.train.tracking import TrackerOptions
@@ -259,7 +260,7 @@ def test_faces_in_memory_cannot_go_through_a_pipeline(fabric):
         ("trainer.batch_size=0", "trainer.batch_size must be 1 or more, got 0"),
         ("trainer.accumulate=0", "trainer.accumulate must be 1 or more, got 0"),
         ("trainer.clip=0", "trainer.clip must be positive or null, got 0.0"),
-        ("trainer.freeze_epochs=25", "trainer.freeze_epochs must be below 25 epochs, got 25"),
+        ("trainer.freeze_epochs=20", "trainer.freeze_epochs must be below 20 epochs, got 20"),
         ("trainer.epochs=1.5", "trainer.epochs: Value '1.5' of type 'float' could not be converted to Integer"),
         ("tracker.name=mlfow", "unknown tracker 'mlfow'; did you mean 'mlflow'?"),
         ("+trainer.epoks=3", "unknown key 'trainer.epoks'; did you mean 'epochs'?"),
@@ -282,12 +283,12 @@ def test_the_schema_refuses_what_means_nothing(override, message):
         ("model.size=4", "model: spec size must be 8 to 1024 pixels, got 4"),
         ("model.name=mlp", "unknown option 'width' of model mlp; did you mean 'widths'?"),
         ("model.name=se_resnt", "unknown model 'se_resnt'; did you mean 'se_resnet'?"),
-        ("+model.options.widht=3", "unknown option 'widht' of model se_resnet; did you mean 'width'?"),
+        ("+model.options.widht=3", "unknown option 'widht' of model small_resnet; did you mean 'width'?"),
         ("trainer.sampler=weigthed", "unknown trainer.sampler 'weigthed'; did you mean 'weighted'?"),
         ("trainer.ema=2", "trainer.ema must be between 0 and 1, got 2.0"),
-        ("optimizer.lr=-1", "cannot build torch.optim.AdamW: Invalid learning rate: -1; see --cfg for its keys"),
+        ("optimizer.lr=-1", "cannot build torch.optim.SGD: Invalid learning rate: -1; see --cfg for its keys"),
         ("scheduler.pct_start=2", "cannot build ferlab.train.optim.onecycle: Expected float between 0 and 1 pct_start"),
-        ("+loss.gama=1", "cannot build ferlab.losses.Focal: "),
+        ("+loss.gama=1", "cannot build ferlab.losses.CrossEntropy: "),
     ],
 )
 def test_building_refuses_what_means_nothing(override, message, fabric):

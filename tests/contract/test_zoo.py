@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from ferlab.commands.recipe import TrainConfig, build_fit, model_spec
 from ferlab.config import compose, groups, instantiate, typed
 from ferlab.data.layouts import write
 from ferlab.data.loaders import plan
 from ferlab.errors import ConfigError, TrainingError
 from ferlab.metrics import EPOCH_METRICS
+from ferlab.train.build import build_fit, model_spec
 from ferlab.train.clock import Clock
+from ferlab.train.config import TrainConfig
 from ferlab.train.engine import EngineOptions, launch
 from ferlab.train.interrupt import StopRequest
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ferlab.commands.recipe import TrainConfig, build_fit, model_spec
 from ferlab.config import compose, instantiate, typed
 from ferlab.models import BUILDERS
 from ferlab.models.net import Backbone
+from ferlab.train.build import build_fit, model_spec
 from ferlab.train.clock import Clock
+from ferlab.train.config import TrainConfig
 from ferlab.train.engine import launch
 from ferlab.train.fit import fit
 from ferlab.train.interrupt import StopRequest

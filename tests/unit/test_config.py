@@ -108,7 +108,7 @@ def test_a_mistake_names_what_was_meant(override, message):
 
 @pytest.mark.parametrize("override", ["trainer.epochs=[1", "trainer.epochs=3)", "model.mean=[0.5,0.5", "seed={1"])
 def test_a_value_that_does_not_parse_is_named(override):
-    message = refused("train", "loss=focal", override)
+    message = refused("train", override)
     assert message.startswith(f"cannot read '{override}': ")
     assert message.endswith("; close its brackets and quotes")
 

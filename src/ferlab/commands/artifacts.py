@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ferlab.bundle import Bundle, load_bundle, save_bundle
-from ferlab.commands.recipe import ModelConfig
 from ferlab.data.source import Source
 from ferlab.evaluate import plots
 from ferlab.evaluate.calibration import fit_temperature
@@ -17,6 +16,7 @@ from ferlab.metrics import classification
 from ferlab.runner import softmax
 from ferlab.spec import ModelSpec
 from ferlab.train.card import model_card
+from ferlab.train.config import ModelConfig
 from ferlab.train.fit import Epoch, Fit
 from ferlab.train.folder import RunFolder
 from ferlab.train.tracking import Tracker

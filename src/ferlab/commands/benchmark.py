@@ -16,12 +16,13 @@ from rich.table import Table
 
 from ferlab import config
 from ferlab.commands.plain_loop import PlainLoop
-from ferlab.commands.recipe import TrainConfig, build_fit, model_spec
 from ferlab.data.loaders import Batch, Part, plan
 from ferlab.data.source import Source
 from ferlab.files import write_json
 from ferlab.provenance import commit, environment
+from ferlab.train.build import build_fit, model_spec
 from ferlab.train.clock import Clock
+from ferlab.train.config import TrainConfig
 from ferlab.train.engine import launch
 from ferlab.train.fit import Fit, train_epoch
 from ferlab.train.interrupt import StopRequest

@@ -15,12 +15,12 @@ from rich.table import Table
 
 from ferlab import config
 from ferlab.commands.benchmark import in_turns, rate, read_config
-from ferlab.commands.recipe import build_fit, model_spec
 from ferlab.data.loaders import Rows
 from ferlab.data.source import Source
 from ferlab.errors import ConfigError
 from ferlab.files import write_json
 from ferlab.provenance import commit, environment
+from ferlab.train.build import build_fit, model_spec
 from ferlab.train.clock import Clock
 from ferlab.train.engine import launch
 from ferlab.train.interrupt import StopRequest

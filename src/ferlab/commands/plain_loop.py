@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
 from ferlab import config
-from ferlab.commands.recipe import TrainConfig
 from ferlab.data.source import Split
 from ferlab.models import build
 from ferlab.spec import ModelSpec
+from ferlab.train.config import TrainConfig
 from ferlab.train.teacher import Teacher
 
 

@@ -40,7 +40,7 @@ def predict(invocation: "Invocation") -> None:
     paths = find_pictures(settings.source)
 
     from ferlab.bundle import pick_device
-    from ferlab.data.source import read_image
+    from ferlab.data.images import read_image
     from ferlab.formats import open_model
 
     bundle = open_model(settings.bundle, pick_device(settings.device))

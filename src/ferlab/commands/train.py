@@ -11,13 +11,14 @@ from rich.console import Console
 
 from ferlab import config
 from ferlab.commands.artifacts import log_artifacts, write_bundle
-from ferlab.commands.recipe import TrainConfig, build_fit, model_spec
 from ferlab.data.source import Source
 from ferlab.errors import TrainingError
 from ferlab.files import write_text
 from ferlab.metrics import LOWER_IS_BETTER
 from ferlab.provenance import command_line, commit, environment
+from ferlab.train.build import build_fit, model_spec
 from ferlab.train.clock import Clock
+from ferlab.train.config import TrainConfig
 from ferlab.train.engine import launch
 from ferlab.train.fit import Epoch, Fit, fit
 from ferlab.train.folder import RunFolder, new_folder

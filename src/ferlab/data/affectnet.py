@@ -13,7 +13,8 @@ from ferlab.data.affectnet_annotations import EXPRESSIONS, Annotations
 from ferlab.data.affectnet_csv import ONE_LIST, find_annotations, find_csv, read_annotations, read_csv
 from ferlab.data.affectnet_npy import find_npy, read_npy
 from ferlab.data.cut import first_copies, stratified_cut
-from ferlab.data.source import CutImages, FileImages, Images, Source, Split, SplitName
+from ferlab.data.images import CutImages, FileImages, Images
+from ferlab.data.source import Source, Split, SplitName
 from ferlab.errors import ConfigError, DataError, suggest
 from ferlab.faces import FaceCrop
 from ferlab.labels import AFFECTNET, AFFECTNET_7

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
-from ferlab.data.source import FileImages
+from ferlab.data.images import FileImages
 
 HEAD = 1 << 16  # bytes of each file that are compared; aligned faces are smaller, and of a photograph they tell enough
 

@@ -12,7 +12,8 @@ import pyarrow.csv
 
 from ferlab.data.cache import Arrays, cached
 from ferlab.data.imagefolder import class_folders, read_folder
-from ferlab.data.source import ArrayImages, Source, Split, SplitName
+from ferlab.data.images import ArrayImages
+from ferlab.data.source import Source, Split, SplitName
 from ferlab.errors import DataError
 from ferlab.labels import FER2013, canonical
 from ferlab.spec import Image

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from ferlab.data.fer2013 import LICENCE, USAGES, find_csv, read_faces, usage_images
-from ferlab.data.source import ArrayImages, Source, Split, SplitName
+from ferlab.data.images import ArrayImages
+from ferlab.data.source import Source, Split, SplitName
 from ferlab.errors import ConfigError, DataError, suggest
 from ferlab.labels import FERPLUS, FERPLUS_7
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ferlab.data.source import SPLITS, FileImages, Source, Split, SplitName
+from ferlab.data.images import FileImages
+from ferlab.data.source import SPLITS, Source, Split, SplitName
 from ferlab.errors import DataError
 from ferlab.labels import CANONICAL, canonical
 

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from ferlab.data import layouts_affectnet
 from ferlab.data.fer2013 import SIDE, USAGES
 from ferlab.data.ferplus import COLUMNS
+from ferlab.data.images import write_image
 from ferlab.data.layouts_rafdb import write_rafdb, write_rafdb_kaggle, write_rafdb_original
-from ferlab.data.source import SPLITS, Split, SplitName, write_image
+from ferlab.data.source import SPLITS, Split, SplitName
 from ferlab.data.synthetic import draw_split
 from ferlab.errors import ConfigError, DataError, suggest
 from ferlab.files import creating_folder

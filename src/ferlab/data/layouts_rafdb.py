@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ferlab.data.drawn import landmarks
+from ferlab.data.images import write_image
 from ferlab.data.rafdb_annotation import ATTRIBUTES, LANDMARKS
 from ferlab.data.rafdb_tree import LISTS, PARTS
-from ferlab.data.source import SPLITS, Split, SplitName, write_image
+from ferlab.data.source import SPLITS, Split, SplitName
 from ferlab.data.synthetic import face_rng, sample_face
 from ferlab.labels import RAFDB
 from ferlab.spec import Image

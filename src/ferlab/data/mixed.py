@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ferlab.data.source import SPLITS, Images, Source, Split, SplitName
+from ferlab.data.images import Images
+from ferlab.data.source import SPLITS, Source, Split, SplitName
 from ferlab.errors import ConfigError, LabelError
 from ferlab.labels import canonical_set, class_map
 from ferlab.spec import Image

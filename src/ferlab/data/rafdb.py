@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ferlab.data.cut import first_copies, stratified_cut
+from ferlab.data.images import CutImages, FileImages, Images
 from ferlab.data.rafdb_annotation import read_boxes, read_manual
 from ferlab.data.rafdb_tree import BASIC, COMPOUND, PARTS, Pictures, Subset, Tree, find_tree, inner
-from ferlab.data.source import CutImages, FileImages, Images, Source, Split, SplitName
+from ferlab.data.source import Source, Split, SplitName
 from ferlab.errors import ConfigError, DataError, suggest
 from ferlab.faces import FaceCrop
 

@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.strategy import Strategy
+from torch import Tensor
 
 from ferlab.bundle import pick_device
 from ferlab.errors import ConfigError, suggest
@@ -83,6 +84,13 @@ def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:
     if world > 1:
         atexit.register(_leave_group)
     return fabric
+
+
+def all_sum(fabric: Fabric, value: Tensor) -> Tensor:
+    """The sum of `value` over the processes."""
+    total = fabric.all_reduce(value.clone(), reduce_op="sum")
+    assert isinstance(total, Tensor)
+    return total
 
 
 def _leave_group() -> None:

@@ -7,27 +7,22 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from ferlab.data.loaders import Batch, Feed, Part, Rows, plan
 from ferlab.data.source import Split
 from ferlab.errors import ConfigError, TrainingError
 from ferlab.losses import distribution
-from ferlab.metrics import affect_epoch_metrics, expression_epoch_metrics
-from ferlab.runner import softmax
 from ferlab.train.clock import Clock
+from ferlab.train.engine import all_sum
 from ferlab.train.interrupt import StopRequest
 from ferlab.train.optim import freeze
 from ferlab.train.state import State
 from ferlab.train.teacher import Teacher
+from ferlab.train.validation import Answers, predict, score
 
-Answers = dict[str, npt.NDArray[np.float32]]
 CHECK_STEPS = 20  # a GPU's loss is looked at this often, for each look waits for it; a CPU's after every step
-VALIDATION_BATCH = 256
 
 
 @dataclass
@@ -148,8 +143,9 @@ def fit(run: Fit) -> Iterator[Epoch]:
             return
         lr = state.optimizer.param_groups[-1]["lr"]
         answers = predict(state, run.validation, len(run.truth))
-        metrics = _metrics(run, answers, lr, validation_s=before + time.perf_counter() - started)
-        state.schedule.after_epoch(metrics[f"validation/{run.monitor}"])
+        scores = score(answers, run.truth)
+        metrics = _metrics(run, scores, lr, epoch_s=before + time.perf_counter() - started)
+        state.schedule.after_epoch(scores[run.monitor])
         state.position = type(state.position)(epoch=state.position.epoch + 1)
         yield Epoch(state.position.epoch, True, metrics, answers)
 
@@ -180,7 +176,7 @@ def train_epoch(run: Fit) -> bool:
     batches = iter(run.train.batches(epoch, parts))
     every = 1 if fabric.device.type == "cpu" else CHECK_STEPS
     for index, group in groupby(parts, key=lambda part: part.step):
-        loss = _sum(fabric, _train_step(run, epoch, list(group), batches, totals))
+        loss = all_sum(fabric, _train_step(run, epoch, list(group), batches, totals))
         if state.ema is not None:
             with run.clock("optimizer"):
                 state.ema.update(state.net, epoch * steps + index + 1)  # its warm-up goes by the number of the step
@@ -191,7 +187,7 @@ def train_epoch(run: Fit) -> bool:
         stopping = _asked_to_stop(run)
         if position.step % every == 0 or position.step == steps or stopping:
             _check(first_bad, epoch, run)
-            position.loss, position.correct, position.labelled = _sum(fabric, totals).tolist()
+            position.loss, position.correct, position.labelled = all_sum(fabric, totals).tolist()
         mean = position.loss / max(position.seen, 1)
         lr = state.optimizer.param_groups[-1]["lr"]
         run.watch(Step(epoch + 1, position.step, steps, position.seen, mean, lr))
@@ -226,7 +222,7 @@ def _train_step(run: Fit, epoch: int, parts: Sequence[Part], batches: Iterator[A
     with clock("optimizer"):
         for parameter in state.loss.parameters():  # not the network's, so DDP leaves them alone
             if parameter.grad is not None:
-                parameter.grad = _sum(fabric, parameter.grad) / fabric.world_size
+                parameter.grad = all_sum(fabric, parameter.grad) / fabric.world_size
         if run.options.clip is not None:
             fabric.clip_gradients(state.module, state.optimizer, max_norm=run.options.clip, error_if_nonfinite=False)
         state.optimizer.step()
@@ -252,14 +248,7 @@ def _asked_to_stop(run: Fit) -> bool:
     if run.state.fabric.world_size == 1:
         return run.stop.signal is not None
     asked = torch.tensor(float(run.stop.signal is not None), device=run.state.fabric.device)
-    return bool(_sum(run.state.fabric, asked) > 0)
-
-
-def _sum(fabric: Fabric, value: Tensor) -> Tensor:
-    """The sum of `value` over the processes."""
-    total = fabric.all_reduce(value.clone(), reduce_op="sum")
-    assert isinstance(total, Tensor)
-    return total
+    return bool(all_sum(run.state.fabric, asked) > 0)
 
 
 def _check(first_bad: Tensor, epoch: int, run: Fit) -> None:
@@ -274,61 +263,18 @@ def _check(first_bad: Tensor, epoch: int, run: Fit) -> None:
         )
 
 
-@torch.inference_mode()
-def predict(state: State, feed: Feed, n: int) -> dict[str, npt.NDArray[np.float32]]:
-    """Answers of the network for all n faces of a feed, in order, on every process: "expression" (n, k) logits, …"""
-    fabric = state.fabric
-    rank, world = fabric.global_rank, fabric.world_size
-    if world > 1:
-        _average_buffers(state)
-    net = state.answering.eval()
-    rows = np.arange(n)[rank::world]
-    chunks = [rows[i : i + VALIDATION_BATCH] for i in range(0, len(rows), VALIDATION_BATCH)]
-    parts = [Part(i, c, c, 0.0, torch.empty(0)) for i, c in enumerate(chunks)]
-    answers: dict[str, list[Tensor]] = {}
-    for batch in feed.batches(-1, parts):
-        with fabric.autocast():
-            outputs = net(batch.images)
-        for name, value in outputs.items():
-            answers.setdefault(name, []).append(value.float())
-    return {name: _join(state, torch.cat(values), n) for name, values in answers.items()}
-
-
-def _join(state: State, mine: Tensor, n: int) -> npt.NDArray[np.float32]:
-    """Interleave the rows of all processes, (n, k)."""
-    fabric = state.fabric
-    if fabric.world_size == 1:
-        return mine.cpu().numpy()
-    longest = math.ceil(n / fabric.world_size)
-    padded = torch.cat([mine, mine.new_zeros(longest - len(mine), mine.shape[1])])
-    gathered: Any = fabric.all_gather(padded)
-    return gathered.transpose(0, 1).reshape(-1, mine.shape[1])[:n].cpu().numpy()  # type: ignore[no-any-return]
-
-
-def _average_buffers(state: State) -> None:
-    """Give every process the mean of all batch statistics."""
-    for net in {id(net): net for net in (state.net, state.answering)}.values():
-        for buffer in net.buffers():
-            if buffer.is_floating_point():
-                buffer.copy_(_sum(state.fabric, buffer) / state.fabric.world_size)
-
-
-def _metrics(run: Fit, answers: Answers, lr: float, validation_s: float) -> dict[str, float]:
+def _metrics(run: Fit, scores: dict[str, float], lr: float, epoch_s: float) -> dict[str, float]:
+    """The line of metrics.jsonl: the epoch just trained, and its validation scores."""
     position = run.state.position
     train = {"loss": position.loss / position.seen}
-    validation: dict[str, float] = {}
-    if "expression" in answers:
-        train["accuracy"] = position.correct / max(position.labelled, 1)
-        rows = run.truth.labels >= 0
-        validation |= expression_epoch_metrics(softmax(answers["expression"][rows]), run.truth.labels[rows])
-    if "affect" in answers and run.truth.affect is not None:
-        validation |= affect_epoch_metrics(answers["affect"], run.truth.affect)
+    if position.labelled:
+        train["accuracy"] = position.correct / position.labelled
     return {
         "epoch": position.epoch + 1,
         **{f"train/{name}": value for name, value in train.items()},
         "train/lr": lr,
-        **{f"validation/{name}": value for name, value in validation.items()},
+        **{f"validation/{name}": value for name, value in scores.items()},
         "time/train_s": position.seconds,
-        "time/epoch_s": validation_s,
+        "time/epoch_s": epoch_s,
         "time/images_per_s": position.seen / position.seconds,
     }

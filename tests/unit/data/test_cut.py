@@ -3,7 +3,7 @@ import pytest
 
 from ferlab.data import cut
 from ferlab.data.cut import HEAD, first_copies
-from ferlab.data.source import FileImages
+from ferlab.data.images import FileImages
 from ferlab.errors import DataError
 
 LABELS = np.repeat([0, 1, 2, -1, 5], [100, 30, 4, 10, 1])

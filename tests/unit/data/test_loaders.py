@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from ferlab.data.augment import BatchAugment
+from ferlab.data.images import FileImages
 from ferlab.data.loaders import Resident, Streamed, epoch_order, plan
-from ferlab.data.source import FileImages, Split
+from ferlab.data.source import Split
 from ferlab.data.synthetic import DrawnImages
 from ferlab.errors import ConfigError, DataError
 from ferlab.labels import FERPLUS

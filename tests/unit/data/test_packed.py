@@ -10,9 +10,10 @@ import torch
 
 from ferlab.data import packed as module
 from ferlab.data.cache import cache_root
+from ferlab.data.images import FileImages
 from ferlab.data.loaders import Packed, plan
 from ferlab.data.packed import packed, prepare_all
-from ferlab.data.source import FileImages, Split
+from ferlab.data.source import Split
 from ferlab.errors import DataError
 from ferlab.labels import FERPLUS
 from ferlab.spec import ModelSpec

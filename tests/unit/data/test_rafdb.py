@@ -8,9 +8,9 @@ import pytest
 from ferlab.data import rafdb as module
 from ferlab.data.cut import stratified_cut
 from ferlab.data.drawn import landmarks
+from ferlab.data.images import read_image
 from ferlab.data.layouts_rafdb import five_of
 from ferlab.data.rafdb import rafdb, rafdb_compound
-from ferlab.data.source import read_image
 from ferlab.data.synthetic import draw_split, face_rng, sample_face
 from ferlab.data.verify import verify
 from ferlab.errors import ConfigError, DataError, SpecError

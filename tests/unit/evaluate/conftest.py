@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ferlab.bundle import Bundle
-from ferlab.data.source import ArrayImages, Source, Split
+from ferlab.data.images import ArrayImages
+from ferlab.data.source import Source, Split
 from ferlab.models import build
 from ferlab.spec import ModelSpec
 

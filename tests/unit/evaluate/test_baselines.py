@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ferlab.data.source import FileImages, Source, Split
+from ferlab.data.images import FileImages
+from ferlab.data.source import Source, Split
 from ferlab.evaluate.baselines import affect_baseline, baselines
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ferlab.bundle import Bundle
-from ferlab.data.source import ArrayImages, Source, Split
+from ferlab.data.images import ArrayImages
+from ferlab.data.source import Source, Split
 from ferlab.errors import ConfigError, LabelError
 from ferlab.evaluate.compare import Row, check, compare, score
 from ferlab.evaluate.evaluation import Settings

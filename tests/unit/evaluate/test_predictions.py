@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ferlab.bundle import Bundle
-from ferlab.data.source import ArrayImages, Source, Split
+from ferlab.data.images import ArrayImages
+from ferlab.data.source import Source, Split
 from ferlab.errors import BundleError, LabelError
 from ferlab.evaluate.checks import crop_caution, label_ids, selection
 from ferlab.evaluate.evaluation import Settings, evaluate

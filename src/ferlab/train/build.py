@@ -1,11 +1,8 @@
-"""The schema of a training config, and the objects that it describes."""
+"""From a training config and a dataset to the objects that the training loop works on."""
 
-import hashlib
-import json
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -25,111 +22,13 @@ from ferlab.models import build, load_weights
 from ferlab.models.timm_backbone import TIMM_NAMES, published_input
 from ferlab.spec import CHANNELS, ModelSpec
 from ferlab.train.clock import Clock
-from ferlab.train.engine import EngineOptions
-from ferlab.train.fit import Fit, FitOptions, Step
+from ferlab.train.config import ModelConfig, TrainConfig
+from ferlab.train.fit import Fit, Step
 from ferlab.train.interrupt import StopRequest
 from ferlab.train.optim import ema_of, parameter_groups
 from ferlab.train.state import State
 from ferlab.train.teacher import Teacher, load_teacher
-from ferlab.train.tracking import TrackerOptions
-from ferlab.train.transform import MixOptions, Transform
-
-
-@dataclass
-class ModelConfig:
-    """conf/model/*.yaml: a name, plain options, and what the specification says of the input.
-
-    Attributes:
-        size, mean, std: null for what timm says of its network.
-        heads: what the network answers: expression, affect or both.
-        weights: to start from: timm, a .safetensors file or a bundle; null is from scratch.
-    """
-
-    name: str
-    size: int | None
-    colour: str
-    interpolation: str
-    mean: list[float] | None
-    std: list[float] | None
-    options: dict[str, Any] = field(default_factory=dict)
-    heads: list[str] = field(default_factory=lambda: ["expression"])
-    weights: str | None = None
-
-    def __post_init__(self) -> None:
-        for head in self.heads:
-            if head not in EPOCH_METRICS:
-                raise ConfigError(f"unknown head '{head}' in model.heads; {suggest(head, EPOCH_METRICS)}")
-        if not self.heads:
-            raise ConfigError("model.heads must name expression, affect or both, got none; add one")
-
-
-@dataclass
-class AugmentConfig:
-    """conf/augment/*.yaml: an albumentations pipeline a face, a BatchAugment, and mixing; any may be null."""
-
-    sample: Any = None
-    batch: Any = None
-    mix: MixOptions = field(default_factory=MixOptions)
-
-
-@dataclass
-class TrainerConfig(FitOptions, EngineOptions):
-    """conf/trainer/*.yaml: FitOptions, EngineOptions, and these.
-
-    Attributes:
-        ema: decay of the moving average of the weights, or None.
-        backbone_lr: the backbone's learning rate as a fraction of the heads'.
-        monitor: the validation metric that selects the best epoch.
-        patience: stop after so many epochs without a better one; 0 never stops.
-        sampler: shuffle, or weighted: each class equally often.
-        feed: where training faces come from: resident, prepared once and kept in memory; packed, prepared once and kept
-            in the cache on disk; streamed, read and augmented when they are needed; auto decides by size.
-        workers: processes that read and augment streamed faces; null decides.
-    """
-
-    ema: float | None = None
-    backbone_lr: float = 1.0
-    monitor: str = "accuracy"
-    patience: int = 0
-    sampler: str = "shuffle"
-    feed: str = "auto"
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("threads", "workers", "patience", "backbone_lr"):
-            if (getattr(self, name) or 0) < 0:
-                raise ConfigError(f"trainer.{name} must be 0 or more, got {getattr(self, name)}")
-
-
-@dataclass
-class TrainConfig:
-    """conf/train.yaml."""
-
-    data: Any
-    model: ModelConfig
-    loss: Any
-    optimizer: Any
-    scheduler: Any
-    augment: AugmentConfig
-    trainer: TrainerConfig
-    tracker: TrackerOptions
-    seed: int
-    outputs: str
-    teacher: str | None = None
-    name: str | None = None
-    resume: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ConfigError(f"seed must be 0 or more, got {self.seed}")
-
-    @property
-    def digest(self) -> str:
-        """Sixteen hex digits, the same for runs whose configs differ only in the seed, the name and where they go."""
-        apart = ("seed", "name", "outputs", "resume", "tracker")
-        recipe = {key: value for key, value in asdict(self).items() if key not in apart}
-        return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+from ferlab.train.transform import Transform
 
 
 def model_spec(model: ModelConfig, source: Source) -> ModelSpec:
