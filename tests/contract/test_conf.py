@@ -201,7 +201,7 @@ def test_a_moving_average_and_a_slower_backbone_are_built_from_the_config(fabric
     rates = [group["lr"] for group in run.state.optimizer.param_groups]
     assert rates == pytest.approx([0.05, 0.05, 0.5, 0.5])
     decays = {group["weight_decay"] for group in run.state.optimizer.param_groups}
-    assert decays == {0.0, 0.05}
+    assert decays == {0.0, 5e-4}
 
 
 def test_the_same_seed_gives_the_same_first_weights(fabric):

@@ -17,6 +17,7 @@ import ferlab
 from ferlab.cli import main
 from ferlab.train.folder import RunFolder
 from ferlab.train.progress import ProgressView
+from ferlab.train.run import train
 
 TINY = [
     "data=synthetic", "data.train=72", "data.validation=24", "data.test=8", "data.size=24", "model=small_resnet",
@@ -148,6 +149,7 @@ def test_kill_9_in_the_middle_of_an_epoch_and_in_the_middle_of_a_save() -> None:
     in_an_epoch = """
 import os
 from ferlab.train.progress import ProgressView
+from ferlab.train.run import train
 steps = 0
 def step(view, at):
     global steps
@@ -360,3 +362,13 @@ def test_a_head_needs_a_loss_and_labels(arguments: list[str], message: str, caps
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_python_users_train_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    done = train([*TINY, "trainer.epochs=2"])
+    assert [row["epoch"] for row in done.history] == [1, 2]
+    assert done.best.value == max(row["validation/accuracy"] for row in done.history)
+    assert done.stopped is None
+    face = np.full((24, 24, 3), 128, np.uint8)
+    assert set(done.bundle.predict(face).expression or {}) == set(done.source.labels)
+    assert numbers(done.folder) == numbers(run(*TINY, "trainer.epochs=2"))

@@ -37,7 +37,7 @@ class FitOptions:
         freeze_epochs: train only the heads for so many epochs.
     """
 
-    epochs: int = 25
+    epochs: int = 20
     batch_size: int = 128
     accumulate: int = 1
     clip: float | None = None

@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM: finish the step, save, leave."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,8 +15,14 @@ class StopRequest:
 
 @contextmanager
 def listening() -> Iterator[StopRequest]:
-    """Turn the first SIGINT or SIGTERM into a request that the loop reads; a second SIGINT stops at once."""
+    """Turn the first SIGINT or SIGTERM into a request that the loop reads; a second SIGINT stops at once.
+
+    Signals reach the main thread alone: a training in another one cannot be stopped by them.
+    """
     request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
 
     def note(number: int, frame: FrameType | None) -> None:
         if request.signal is not None and number == signal.SIGINT:

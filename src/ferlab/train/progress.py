@@ -10,6 +10,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeR
 
 from ferlab.train.fit import Step
 
+WARM_UP_STEPS = 3
+
 
 class ProgressView:
     """Shows steps and epochs. On anything but a terminal there is no bar.
@@ -18,12 +20,14 @@ class ProgressView:
         console: where to print.
         epochs: of the whole run.
         monitor: the validation metric to show.
+        device: where it trains; on the CPU a run of over an hour is told what would be faster.
     """
 
-    def __init__(self, console: Console, epochs: int, monitor: str) -> None:
+    def __init__(self, console: Console, epochs: int, monitor: str, device: str = "cpu") -> None:
         self.console = console
         self.epochs = epochs
         self.monitor = monitor
+        self.device = device
         columns: list[ProgressColumn] = [
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(bar_width=None),
@@ -34,6 +38,8 @@ class ProgressView:
         self._task = self._bar.add_task("", total=None, epoch=0, epochs=epochs, rate=0.0, loss=0.0, lr=0.0)
         self._epoch = 0
         self._mark = (0.0, 0)  # time, and faces seen then
+        self._first: tuple[float, int] | None = None  # time, and step of the run, from which the estimate counts
+        self._estimated = False
 
     def __enter__(self) -> "ProgressView":
         if self.console.is_terminal:
@@ -47,7 +53,8 @@ class ProgressView:
             self._bar.stop()
 
     def step(self, step: Step) -> None:
-        """Show where an epoch is."""
+        """Show where an epoch is, and once how long the run will take."""
+        self._estimate(step)
         if not self.console.is_terminal:
             return
         done, total = (step.epoch - 1) * step.steps + step.step, self.epochs * step.steps
@@ -59,6 +66,26 @@ class ProgressView:
         rate = (step.faces - faces) / max(time.perf_counter() - then, 1e-9)
         shown: dict[str, Any] = {"epoch": step.epoch, "rate": rate, "loss": step.loss, "lr": step.lr}
         self._bar.update(self._task, completed=done, **shown)
+
+    def _estimate(self, step: Step) -> None:
+        """Say how long the run will take, once ten seconds and ten steps after its first ones, which warm up."""
+        now, done = time.perf_counter(), (step.epoch - 1) * step.steps + step.step
+        if self._estimated or (self._first is None and step.step < WARM_UP_STEPS):
+            return
+        if self._first is None:
+            self._first = now, done
+        since, start = self._first
+        if done - start < 10 or now - since < 10:
+            return
+        self._estimated = True
+        left = (self.epochs * step.steps - done) * (now - since) / (done - start)
+        self.console.print(f"time    about {_duration(left)} to go, validation aside", highlight=False)
+        if left > 3600 and self.device == "cpu":
+            self.console.print(
+                "        faster on a CPU: model=small_resnet augment=batched, a smaller model.size, or fewer "
+                "trainer.epochs",
+                soft_wrap=True,
+            )
 
     def epoch(self, metrics: Mapping[str, float], is_best: bool) -> None:
         """Print the line of a finished epoch; a star marks the best so far."""
@@ -75,3 +102,11 @@ class ProgressView:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _duration(seconds: float) -> str:
+    """Such as 40 s, 9 min or 1 h 50 min."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
