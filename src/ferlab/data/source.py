@@ -223,6 +223,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def pictures(self) -> str:
+        """The digest of the pictures, for which every file is read; once."""
+        return self.images.digest()
+
     def read(self, i: int) -> Image:
         """Picture `i`, (h, w, 3) uint8 RGB, untouched."""
         return self.images.read(i)
@@ -321,7 +326,7 @@ class Source:
         result = hashlib.sha256("\n".join(self.labels).encode())
         for name in SPLITS:
             if (split := self.splits.get(name)) is not None:
-                result.update(f"{name} {len(split)} {split.images.digest()}".encode())
+                result.update(f"{name} {len(split)} {split.pictures}".encode())
                 for array in (split.labels, split.votes, split.affect):
                     result.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
         return result.hexdigest()[:16]
