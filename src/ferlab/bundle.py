@@ -124,13 +124,27 @@ def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
     bad = [name for name, value in net.state_dict().items() if not torch.isfinite(value).all()]
     if bad:
         raise BundleError(f"{weights}: weights must be finite, got NaN or infinity in {bad[0]}; train again")
+    past = past_of(folder, document)
+    return Bundle(spec, document["model"], net.eval().to(device), document.get("provenance", {}), folder, past)
+
+
+def past_of(folder: Path, document: Mapping[str, Any]) -> Past | None:
+    """The faces that the model in a bundle's folder has seen; None for bundles older than that.
+
+    Args:
+        folder: of the bundle.
+        document: its spec.json.
+
+    Raises:
+        BundleError: the file is missing though the document names it, damaged, or another model's.
+    """
     provenance = document.get("provenance", {})
     if not isinstance(provenance, dict):
         raise BundleError(f"{folder / 'spec.json'} must give provenance by key, got {provenance!r:.40}; copy it again")
     past = past_in(folder, provenance)
     if past is None and provenance.get("past") is not None:
         raise BundleError(f"{folder} must hold {FILE}, the faces that it has seen, got none; copy the whole bundle")
-    return Bundle(spec, document["model"], net.eval().to(device), provenance, folder, past)
+    return past
 
 
 def pick_device(name: str) -> str:

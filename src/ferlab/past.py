@@ -144,7 +144,7 @@ UNKNOWN = Past(_NONE, _NONE, whole=False)  # that of a parent which does not say
 
 
 def past_in(folder: Path, provenance: Mapping[str, Any]) -> Past | None:
-    """The past that lies in a folder beside a model; None if there is none.
+    """The past that lies in a folder beside a model, as past.bin; None if there is none.
 
     Args:
         folder: of a bundle or of exported files.
@@ -158,8 +158,11 @@ def past_in(folder: Path, provenance: Mapping[str, Any]) -> Past | None:
         return None
     past, named = Past.read(file), provenance.get("past")
     if named != past.summary:
-        got, wanted = past.summary["digest"][:16], str(named.get("digest") if isinstance(named, dict) else named)[:16]
-        raise BundleError(f"{file} must be the one that its model names, {wanted!a}, got {got}; copy the whole folder")
+        wanted = named.get("digest") if isinstance(named, dict) else named
+        raise BundleError(
+            f"{file} must be the one that its model names, {str(wanted)[:16]!a}, got {past.summary['digest'][:16]}; "
+            "copy the whole folder"
+        )
     return past
 
 

@@ -16,6 +16,7 @@ from ferlab.data.source import Source
 from ferlab.errors import TrainingError
 from ferlab.files import write_text
 from ferlab.metrics import LOWER_IS_BETTER
+from ferlab.past import Past
 from ferlab.provenance import command_line, commit, environment
 from ferlab.train.clock import Clock
 from ferlab.train.engine import launch
@@ -23,6 +24,7 @@ from ferlab.train.fit import Epoch, Fit, fit
 from ferlab.train.folder import RunFolder, new_folder
 from ferlab.train.interrupt import listening
 from ferlab.train.progress import ProgressView
+from ferlab.train.seen import past_of_run
 from ferlab.train.state import load_checkpoint, save_checkpoint
 from ferlab.train.tracking import Tracker, TrackerOptions, flatten
 
@@ -48,10 +50,12 @@ def train(invocation: "Invocation") -> int:
         run = build_fit(options, source, spec, fabric, stop, view.step, clock)
         note_weights(run, record, console)
         note_teacher(run, record, console, earlier, resumed is not None)
+        past = past_of_run(run, source, trainer.sampler, resumed) if fabric.is_global_zero else None
         folder = resumed or new_run(options, source, fabric)  # not before: what cannot be built leaves nothing behind
         console.print(f"run     {folder.path}")
         if resumed:
             run.state.restore(load_checkpoint(folder.checkpoint, fabric.device))
+        note_past(past, folder, console)
         with clock("tracking"):
             start_tracking(tracker, folder, record, options, run)
         try:
@@ -166,6 +170,15 @@ def note_teacher(run: Fit, record: dict[str, Any], console: Console, earlier: Ru
             f"{now['sha256'][:16]} at {now['path']}; put it back, or start a new run with --from"
         )
     console.print(f"note: teacher was {was['path']}, sha256 {was['sha256'][:16]}: numbers may differ")
+
+
+def note_past(past: Past | None, folder: RunFolder, console: Console) -> None:
+    """Print how many faces the model will have seen, and write down which; None in all processes but the first."""
+    if past is None:
+        return
+    unknown = "" if past.whole else "; what its start weights or teacher saw is not known"
+    console.print(f"seen    {len(past.trained):,} faces to train on, {len(past.selected):,} to select on{unknown}")
+    past.write(folder.past)
 
 
 def start_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any], options: TrainConfig, run: Fit) -> None:
