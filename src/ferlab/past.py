@@ -54,7 +54,7 @@ def face_hashes(split: "Split") -> Hashes:
     Raises:
         DataError: a face that cannot be read, a full disk, or a damaged cache.
     """
-    file = cache_root() / f"faces-{VERSION}-{split.pictures[:40]}.bin"
+    file = cache_root() / f"faces-{VERSION}-{hashlib.sha256(split.pictures.encode()).hexdigest()[:40]}.bin"
     if not file.exists():
         try:
             _write(file, FACES, False, _hash_all(split), _NONE)
