@@ -16,6 +16,7 @@ from ferlab.documents import check_label_map, read_document, spec_of, write_docu
 from ferlab.errors import BundleError, ConfigError, FerlabError, suggest
 from ferlab.files import creating_folder, replacing, why_unwritable, write_json, write_text
 from ferlab.models import Net, build
+from ferlab.past import FILE, Past, past_in
 from ferlab.runner import Runner
 from ferlab.spec import Image, ModelSpec
 
@@ -31,6 +32,7 @@ class Bundle(Runner):
         provenance: dataset (a Source's name), data_digest (its digest), protocol, licence, commit and the like, plain
             values; `ferlab evaluate` compares the first two to tell whether a model was selected on its data.
         path: the folder it was loaded from, or None.
+        past: the faces that it and its parents were trained and selected on; None for bundles older than that.
     """
 
     spec: ModelSpec
@@ -38,6 +40,7 @@ class Bundle(Runner):
     net: Net
     provenance: Mapping[str, Any]
     path: Path | None = None
+    past: Past | None = None
 
     @property
     def parameters(self) -> int:
@@ -53,7 +56,7 @@ class Bundle(Runner):
 
 
 def save_bundle(bundle: Bundle, path: Path, metrics: Mapping[str, Any], card: str) -> None:
-    """Write spec.json, label_map.json, weights.safetensors, metrics.json and README.md, the model card, to `path`.
+    """Write spec.json, label_map.json, weights.safetensors, metrics.json, past.bin and README.md, the card, to `path`.
 
     The folder appears whole or not at all; an older bundle there is replaced.
 
@@ -61,11 +64,15 @@ def save_bundle(bundle: Bundle, path: Path, metrics: Mapping[str, Any], card: st
         BundleError: the disk is full or cannot be written.
     """
     weights = {k: v.detach().cpu().contiguous() for k, v in bundle.net.state_dict().items()}
+    provenance = dict(bundle.provenance)
     try:
         with creating_folder(path) as folder:
             with replacing(folder / "weights.safetensors") as file:  # safetensors makes it private
                 save_file(weights, file, metadata=_seal(bundle.spec, bundle.model))
-            write_documents(folder, bundle.spec, bundle.model, bundle.provenance)
+            if bundle.past is not None:
+                bundle.past.write(folder / FILE)
+                provenance["past"] = bundle.past.summary
+            write_documents(folder, bundle.spec, bundle.model, provenance)
             write_json(folder / "metrics.json", dict(metrics))
             write_text(folder / "README.md", card)
     except (OSError, SafetensorError) as error:
@@ -117,7 +124,27 @@ def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
     bad = [name for name, value in net.state_dict().items() if not torch.isfinite(value).all()]
     if bad:
         raise BundleError(f"{weights}: weights must be finite, got NaN or infinity in {bad[0]}; train again")
-    return Bundle(spec, document["model"], net.eval().to(device), document.get("provenance", {}), folder)
+    past = past_of(folder, document)
+    return Bundle(spec, document["model"], net.eval().to(device), document.get("provenance", {}), folder, past)
+
+
+def past_of(folder: Path, document: Mapping[str, Any]) -> Past | None:
+    """The faces that the model in a bundle's folder has seen; None for bundles older than that.
+
+    Args:
+        folder: of the bundle.
+        document: its spec.json.
+
+    Raises:
+        BundleError: the file is missing though the document names it, damaged, or another model's.
+    """
+    provenance = document.get("provenance", {})
+    if not isinstance(provenance, dict):
+        raise BundleError(f"{folder / 'spec.json'} must give provenance by key, got {provenance!r:.40}; copy it again")
+    past = past_in(folder, provenance)
+    if past is None and provenance.get("past") is not None:
+        raise BundleError(f"{folder} must hold {FILE}, the faces that it has seen, got none; copy the whole bundle")
+    return past
 
 
 def pick_device(name: str) -> str:

@@ -4,12 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ferlab.spec import Image, ModelSpec
+
+if TYPE_CHECKING:
+    from ferlab.past import Past
 
 Outputs = dict[str, npt.NDArray[np.floating[Any]]]
 
@@ -37,12 +40,14 @@ class Runner(ABC):
         provenance: dataset (a Source's name), data_digest (its digest), protocol, licence, commit and the like, plain
             values; `ferlab evaluate` compares the first two to tell whether a model was selected on its data.
         path: where it was read from, or None.
+        past: the faces that it was trained and selected on; None if that is not known.
     """
 
     spec: ModelSpec
     model: Mapping[str, Any]
     provenance: Mapping[str, Any]
     path: Path | None
+    past: "Past | None" = None
 
     @property
     def parameters(self) -> int | None:

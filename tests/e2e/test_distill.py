@@ -53,7 +53,7 @@ def teacher():
 def test_a_student_says_who_taught_it_and_keeps_nothing_of_the_teacher(teacher, capsys):
     before = digests(teacher)
     capsys.readouterr()
-    student = run("student", *STUDENT, f"teacher={teacher}")
+    student = run("student", *STUDENT, f"teacher={teacher}", "data.seed=1")
     assert digests(teacher) == before
     weights = teacher / "bundle" / "weights.safetensors"
     bundle = ferlab.load_bundle(student)
@@ -68,6 +68,10 @@ def test_a_student_says_who_taught_it_and_keeps_nothing_of_the_teacher(teacher, 
     assert f"teacher {teacher}/bundle: small_resnet, " in capsys.readouterr().out
     assert json.loads((student / "run.json").read_text())["teacher"] == origin
     assert bundle.provenance["teacher"] == origin
+    taught = ferlab.load_bundle(teacher).past
+    assert bundle.past.summary["trained"] == 48 + 48  # its own, drawn from another seed, and its teacher's
+    assert bundle.past.seen(taught.trained)[0].all()
+    assert bundle.past.seen(taught.selected)[1].all()
     assert (
         f"distilled from {teacher}/bundle (small_resnet, trained on synthetic"
         in (student / "bundle" / "README.md").read_text()

@@ -81,6 +81,7 @@ def test_a_run_leaves_what_it_promises(capsys: pytest.CaptureFixture[str]) -> No
         "README.md",
         "label_map.json",
         "metrics.json",
+        "past.bin",
         "spec.json",
         "weights.safetensors",
     ]

@@ -1,5 +1,6 @@
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from ferlab.bundle import Bundle, load_bundle, pick_device, save_bundle
 from ferlab.errors import BundleError, ConfigError
 from ferlab.faces import FaceCrop
 from ferlab.models import build
+from ferlab.past import Past
 from ferlab.runner import softmax
 from ferlab.spec import ModelSpec
 
@@ -198,6 +200,51 @@ def test_a_label_map_that_was_edited_is_refused(folder, content, said):
 def test_a_bundle_from_before_there_were_label_maps_loads(folder, bundle):
     (folder / "label_map.json").unlink()
     assert load_bundle(folder).spec == bundle.spec
+
+
+PAST = Past.of(np.array([3, 1], np.uint64), np.array([7], np.uint64))
+
+
+@pytest.fixture
+def knowing(tmp_path):
+    """The folder of a bundle that knows what it has seen."""
+    save_bundle(replace(made(), past=PAST), tmp_path / "knowing", {}, "a card")
+    return tmp_path / "knowing"
+
+
+def test_a_bundle_knows_what_it_has_seen(knowing, folder):
+    assert load_bundle(folder).past is None
+    bundle = load_bundle(knowing)
+    trained, selected = bundle.past.seen(np.array([1, 7], np.uint64))
+    assert trained.tolist() == [True, False]
+    assert selected.tolist() == [False, True]
+    assert bundle.provenance["past"] == PAST.summary
+    save_bundle(bundle, folder, {}, "saved again")
+    assert load_bundle(folder).past.summary == PAST.summary
+
+
+def test_a_past_that_is_missing_another_models_or_unnamed_is_refused(knowing, folder, tmp_path):
+    file = knowing / "past.bin"
+    content = file.read_bytes()
+    file.unlink()
+    with pytest.raises(BundleError, match=r"must hold past\.bin, the faces that it has seen, got none; copy the whole"):
+        load_bundle(knowing)
+    Past.of(np.array([3], np.uint64), np.array([7], np.uint64)).write(file)
+    with pytest.raises(BundleError, match=r"past\.bin must be the one that its model names"):
+        load_bundle(knowing)
+    file.write_bytes(content[:-1])
+    with pytest.raises(BundleError, match=r"past\.bin must be a whole list of faces seen"):
+        load_bundle(knowing)
+    (folder / "past.bin").write_bytes(content)
+    with pytest.raises(BundleError, match=r"past\.bin must be the one that its model names, 'None'"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("provenance", [[], "x", 5])
+def test_provenance_without_keys_is_refused(folder, provenance):
+    edit(folder, lambda document: document.update(provenance=provenance))
+    with pytest.raises(BundleError, match=r"spec\.json must give provenance by key"):
+        load_bundle(folder)
 
 
 def test_missing_files_are_named(folder, tmp_path):

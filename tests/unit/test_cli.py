@@ -63,7 +63,7 @@ def failing(error):
         (["train", "--from="], "--from must name a run's folder, got nothing; add outputs/…"),
         (["predict", "--from", "x"], "--from repeats a training run, got it for 'predict'; use 'ferlab train"),
         (["train", "--cfg", "model=se_resnt"], "unknown model 'se_resnt'; did you mean 'se_resnet'?"),
-        (["train", "--cfg", "optimizer.lrr=1"], "unknown key 'optimizer.lrr' for ferlab train; did you mean 'optimizer.lr'?"),
+        (["train", "--cfg", "seeds=1"], "unknown key 'seeds' for ferlab train; did you mean 'seed'?"),
         (["train", "--cfg", "optimizer.lr=fast"], "'optimizer.lr' must be a number, got fast; --cfg shows its default"),
         (["train", "--cfg", "seed=${sede}"], "there is no key 'sede' to take a value from; did you mean 'seed'?"),
         (["train", "--cfg", "epochs"], "an argument must read key=value, got 'epochs'; see 'ferlab --help'"),

@@ -146,6 +146,7 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
     from ferlab.evaluate.parity import answer_all, compare
     from ferlab.files import replacing, why_unwritable
     from ferlab.formats.seal import Seal, digest
+    from ferlab.past import FILE
 
     chosen = formats.FORMATS[name]
     write = import_module(f"ferlab.formats.{chosen.module}").write
@@ -165,6 +166,8 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
                 if faults:
                     raise _Rejected
                 # First, so that a file is never there without them, were the process killed between the two.
+                if bundle.past is not None:
+                    bundle.past.write(job.folder / FILE)
                 write_documents(job.folder, bundle.spec, bundle.model, bundle.provenance)
         except _Rejected:
             continue

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ferlab.bundle import Bundle
     from ferlab.spec import Image
 
-DOCUMENTS = ("parity.json", "spec.json", "label_map.json")
+DOCUMENTS = ("parity.json", "spec.json", "label_map.json", "past.bin")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def log_exports(run: Tracked, folder: Path, rows: Sequence[Mapping[str, Any]], f
         tracker.attach(run.run_id)
     else:
         tracker.start(run.name, {}, {}, None, [])
-    tracker.log_files([folder / name for name in (*(row["file"] for row in rows), *DOCUMENTS)], "exports")
+    documents = [name for name in DOCUMENTS if (folder / name).is_file()]  # older bundles have no past.bin
+    tracker.log_files([folder / name for name in (*(row["file"] for row in rows), *documents)], "exports")
     tracker.log_results({name: value for row in rows for name, value in results(row).items()})
     if run.register:
         register(tracker, run.register, folder, rows, faces)

@@ -50,15 +50,15 @@ def ferplus(root: str, rule: Rule = "majority", classes: int = 8) -> Source:
     splits: dict[SplitName, Split] = {}
     absent: dict[SplitName, str] = {}
     dropped: dict[str, int] = {}
+    rules: dict[SplitName, Rule] = {name: rule if name == "train" else "majority" for name in USAGES.values()}
     for code, (usage, name) in enumerate(USAGES.items()):
         images = usage_images(faces, code, faces_file)
         if len(images):
-            applied = rule if name == "train" else "majority"
-            splits[name], left = _split(name, images, votes[images.rows], named[images.rows], applied, classes)
+            splits[name], left = _split(name, images, votes[images.rows], named[images.rows], rules[name], classes)
             dropped |= {f"{name}: {reason}": n for reason, n in left.items() if n}
         else:
             absent[name] = f"{faces_file} has no {usage} rows"
-    official = {n: (OFFICIAL[rule] if n == "train" else OFFICIAL["majority"])[n] for n in USAGES.values()}
+    official = {name: OFFICIAL[applied][name] for name, applied in rules.items()}
     labels = FERPLUS if classes == 8 else FERPLUS_7
     return Source(
         name="ferplus",
@@ -70,6 +70,7 @@ def ferplus(root: str, rule: Rule = "majority", classes: int = 8) -> Source:
         mapping={name: name for name in labels},
         official=official if classes == 8 else {},
         dropped=dropped,
+        protocols={name: f"FER+, {classes} classes, {applied} rule" for name, applied in rules.items()},
     )
 
 

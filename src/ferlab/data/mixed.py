@@ -80,12 +80,20 @@ def mixed(sources: Mapping[str, Source], labels: Sequence[str] | None = None) ->
         labels=common,
         splits=splits,
         absent=absent,
-        protocol=" + ".join(f"{name} ({source.protocol})" for name, source in sources.items()) + crops,
+        protocol=_listed({name: source.protocol for name, source in sources.items()}) + crops,
         licence="; ".join(f"{name}: {source.licence}" for name, source in sources.items()),
         face=sources[first].face,
         mapping={f"{name} {found}": label for name, s in sources.items() for found, label in s.mapping.items()},
         dropped=dropped,
+        protocols={
+            split: _listed({name: s.protocol_of(split) for name, s in sources.items() if split in s.splits}) + crops
+            for split in splits
+        },
     )
+
+
+def _listed(protocols: Mapping[str, str]) -> str:
+    return " + ".join(f"{name} ({protocol})" for name, protocol in protocols.items())
 
 
 def _common(sources: Mapping[str, Source], labels: Sequence[str] | None) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def packed(split: Split, spec: ModelSpec) -> Image:
     Raises:
         DataError: a face that cannot be read, a full disk, or a damaged cache.
     """
-    said = f"{split.images.digest()} {spec.size} {spec.colour} {spec.interpolation}"
+    said = f"{split.pictures} {spec.size} {spec.colour} {spec.interpolation}"
     folder = cache_root() / f"packed-{VERSION}-{hashlib.sha256(said.encode()).hexdigest()[:40]}"
     file, shape = "pixels.npy", packed_shape(split, spec)
     if not folder.is_dir():

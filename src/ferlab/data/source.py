@@ -51,6 +51,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def pictures(self) -> str:
+        """The digest of the pictures, for which every file is read; once."""
+        return self.images.digest()
+
     def read(self, i: int) -> Image:
         """Picture `i`, (h, w, 3) uint8 RGB, untouched."""
         return self.images.read(i)
@@ -81,6 +86,7 @@ class Source:
         splits: the splits that are present.
         absent: for each split that is not, why.
         protocol: which pictures and labels these are, for every report that states a number.
+        protocols: split -> what it says in place of `protocol`, where the splits are not labelled by one rule.
         licence: the terms under which the data may be used.
         face: how these crops were cut.
         mapping: name or id as found on disk -> canonical name; printed at the start of a run.
@@ -98,6 +104,7 @@ class Source:
     mapping: Mapping[str, str] = field(default_factory=dict)
     official: Mapping[SplitName, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
+    protocols: Mapping[SplitName, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if canonical_set(self.labels) != self.labels:
@@ -120,6 +127,10 @@ class Source:
             raise DataError(f"{self.name} has no {name} split here: {reasons[name]}")
         raise DataError(f"{self.name} has no split '{name}'; one of: {', '.join(self.splits)}")
 
+    def protocol_of(self, name: SplitName) -> str:
+        """Which pictures and labels those of one split are: what a score on it is a score of."""
+        return self.protocols.get(name, self.protocol)
+
     def digest(self) -> str:
         """Sixteen hex digits over every split's pictures and labels, to tell whether two runs saw the same data."""
         return self._digest
@@ -129,7 +140,7 @@ class Source:
         result = hashlib.sha256("\n".join(self.labels).encode())
         for name in SPLITS:
             if (split := self.splits.get(name)) is not None:
-                result.update(f"{name} {len(split)} {split.images.digest()}".encode())
+                result.update(f"{name} {len(split)} {split.pictures}".encode())
                 for array in (split.labels, split.votes, split.affect):
                     result.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
         return result.hexdigest()[:16]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ferlab.documents import check_label_map, read_document, spec_of
 from ferlab.errors import ExportError, FerlabError
 from ferlab.formats.seal import Seal
+from ferlab.past import past_in
 from ferlab.runner import Outputs, Runner
 from ferlab.spec import Image, ModelSpec
 
@@ -31,7 +32,7 @@ class Exported(Runner):
 
     Raises:
         ExportError: spec.json beside the file describes another model.
-        BundleError: label_map.json beside it has other labels.
+        BundleError: label_map.json beside it has other labels, or past.bin is another model's or damaged.
     """
 
     def __init__(self, path: Path, seal: Seal, call: Call) -> None:
@@ -44,6 +45,7 @@ class Exported(Runner):
                 f"{beside}; keep the files of one export together"
             )
         check_label_map(path.with_name("label_map.json"), seal.spec)
+        self.past = past_in(path.parent, seal.provenance)
 
     def logits(self, images: Image) -> dict[str, npt.NDArray[np.float32]]:
         """See `Runner.logits`; those of a graph that gives probabilities are right but for a constant a face."""

@@ -13,6 +13,7 @@ from ferlab.evaluate import plots
 from ferlab.evaluate.calibration import fit_temperature
 from ferlab.files import replacing
 from ferlab.metrics import classification
+from ferlab.past import Past
 from ferlab.runner import softmax
 from ferlab.spec import ModelSpec
 from ferlab.train.card import model_card
@@ -36,7 +37,10 @@ def write_bundle(
     selected = f"best validation {run.monitor}, epoch {epoch.number} of at most {run.options.epochs}"
     provenance = {k: v for k, v in record.items() if k not in ("mapping", "mlflow_run")} | {"selected": selected}
     card = model_card(folder.path.name, calibrated, architecture, provenance, epoch.metrics)
-    save_bundle(Bundle(calibrated, architecture, run.state.answering, provenance), folder.bundle, metrics, card)
+    past = Past.read(folder.past)
+    save_bundle(
+        Bundle(calibrated, architecture, run.state.answering, provenance, past=past), folder.bundle, metrics, card
+    )
 
 
 def log_artifacts(tracker: Tracker, folder: RunFolder, run: Fit, source: Source) -> None:

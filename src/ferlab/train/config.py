@@ -12,6 +12,10 @@ from ferlab.train.fit import FitOptions
 from ferlab.train.tracking import TrackerOptions
 from ferlab.train.transform import MixOptions
 
+APART = ("seed", "name", "outputs", "resume", "tracker")  # say which run it is and where it goes
+# How the same numbers are computed: they differ by rounding at most.
+MACHINE = ("device", "threads", "workers", "feed", "channels_last", "compile", "deterministic")
+
 
 @dataclass
 class ModelConfig:
@@ -104,7 +108,18 @@ class TrainConfig:
 
     @property
     def digest(self) -> str:
-        """Sixteen hex digits, the same for runs whose configs differ only in the seed, the name and where they go."""
-        apart = ("seed", "name", "outputs", "resume", "tracker")
-        recipe = {key: value for key, value in asdict(self).items() if key not in apart}
+        """Sixteen hex digits, the same for runs that differ in their seed, name, place and machine alone.
+
+        `precision` counts, but as it stands: auto may be bf16 on one machine and float32 on another; run.json has both.
+        """
+        recipe = {key: value for key, value in asdict(self).items() if key not in APART}
+        recipe["trainer"] = {key: value for key, value in recipe["trainer"].items() if key not in MACHINE}
+        recipe["data"] = _rootless(recipe["data"])
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _rootless(data: Any) -> Any:
+    """A dataset's config, and those in it, without the folders: which faces these are, the data's own digest says."""
+    if not isinstance(data, dict):
+        return data
+    return {key: _rootless(value) for key, value in data.items() if key != "root"}

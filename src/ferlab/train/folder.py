@@ -38,6 +38,11 @@ class RunFolder:
         return self.path / "checkpoints" / "last.pt"
 
     @property
+    def past(self) -> Path:
+        """past.bin: the faces that the run sees; see past.py."""
+        return self.path / "past.bin"
+
+    @property
     def bundle(self) -> Path:
         """The best epoch's bundle so far."""
         return self.path / "bundle"

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from ferlab.data.source import Source
 from ferlab.errors import TrainingError
+from ferlab.past import Past
 from ferlab.provenance import command_line, commit, environment
 from ferlab.train.config import TrainConfig
 from ferlab.train.fit import Fit
@@ -81,3 +82,12 @@ def note_teacher(run: Fit, record: dict[str, Any], console: Console, earlier: Ru
             f"{now['sha256'][:16]} at {now['path']}; put it back, or start a new run with --from"
         )
     console.print(f"note: teacher was {was['path']}, sha256 {was['sha256'][:16]}: numbers may differ")
+
+
+def note_past(past: Past | None, folder: RunFolder, console: Console) -> None:
+    """Print how many faces the model will have seen, and write down which; None in all processes but the first."""
+    if past is None:
+        return
+    unknown = "" if past.whole else "; what its start weights or teacher saw is not known"
+    console.print(f"seen    {len(past.trained):,} faces to train on, {len(past.selected):,} to select on{unknown}")
+    past.write(folder.past)

@@ -238,3 +238,10 @@ def test_a_wrong_option_is_an_error_with_the_nearest(written):
 
 def test_the_columns_are_those_of_the_official_file():
     assert ",".join(COLUMNS) == "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+
+
+def test_a_split_says_by_which_rule_it_is_labelled(written):
+    source = ferplus(str(written("ferplus")), rule="cross_entropy", classes=7)
+    assert source.protocol_of("train") == "FER+, 7 classes, cross_entropy rule"
+    assert source.protocol_of("validation") == source.protocol_of("test") == "FER+, 7 classes, majority rule"
+    assert "trained on the cross_entropy rule, evaluated on the majority rule" in source.protocol

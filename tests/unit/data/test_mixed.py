@@ -1,5 +1,7 @@
 """Several datasets as one: nothing may change its meaning on the way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,14 @@ def test_it_says_what_it_is_made_of():
     assert source.licence == "a: free; b: free"
     assert source.mapping == {"a 0": "anger"}
     assert mixed(pair()).protocol == "a (a as drawn) + b (b as drawn)"
+
+
+def test_a_split_of_it_says_by_which_rule_each_part_is_labelled():
+    a = source_of("a", FIRST, split_of("train", [0, 1]), split_of("validation", [1, 0]))
+    a = replace(a, protocols={"train": "a by votes", "validation": "a by majority"})
+    source = mixed({"a": a, "b": source_of("b", SECOND, split_of("train", [0, 2], 100))})
+    assert source.protocol_of("train") == "a (a by votes) + b (b as drawn)"
+    assert source.protocol_of("validation") == "a (a by majority)"
 
 
 def test_its_digest_follows_every_part():

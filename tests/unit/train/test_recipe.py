@@ -17,10 +17,30 @@ def test_runs_that_differ_only_in_seed_name_or_place_have_one_recipe(override):
 
 @pytest.mark.parametrize(
     "override",
-    ["optimizer.lr=0.5", "data.rule=majority", "model.size=64", "trainer.epochs=9", "augment=light"],
-)
+    [
+        "trainer.device=cuda", "trainer.threads=8", "trainer.workers=4", "trainer.feed=packed",
+        "trainer.channels_last=false", "trainer.compile=true", "trainer.deterministic=false", "data.root=/elsewhere",
+    ],
+)  # fmt: skip
+def test_seeds_from_two_machines_are_of_one_recipe(override):
+    assert configured("data=fer2013", override).digest == configured("data=fer2013").digest
+
+
+def test_so_are_those_of_a_mixture_whose_parts_lie_elsewhere():
+    moved = configured("data=mixed", "data.sources.ferplus.root=/a", "data.sources.rafdb.root=/b")
+    assert moved.digest == configured("data=mixed").digest
+    assert configured("data=mixed", "data.sources.ferplus.rule=probability").digest != moved.digest
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "optimizer.lr=0.5", "data.rule=probability", "model.size=64", "trainer.epochs=9", "augment=light",
+        "trainer.accumulate=2", "trainer.precision=32-true",
+    ],
+)  # fmt: skip
 def test_anything_else_is_another_recipe(override):
-    assert configured(override).digest != configured().digest
+    assert configured("data=ferplus", override).digest != configured("data=ferplus").digest
 
 
 def test_a_repeated_run_has_the_recipe_of_the_first(tmp_path):
