@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from ferlab import config
-from ferlab.commands.benchmark import in_turns, rate, read_config
+from ferlab.benchmark.train import BenchmarkConfig, in_turns, rate
 from ferlab.commands.recipe import build_fit, model_spec
 from ferlab.data.loaders import Rows
 from ferlab.data.source import Source
@@ -25,9 +25,6 @@ from ferlab.train.clock import Clock
 from ferlab.train.engine import launch
 from ferlab.train.interrupt import StopRequest
 
-if TYPE_CHECKING:
-    from ferlab.cli import Invocation
-
 # Name -> trainer.feed and trainer.workers.
 WAYS = {
     "resident": ("resident", 0),
@@ -37,9 +34,8 @@ WAYS = {
 }
 
 
-def feeds(invocation: "Invocation") -> None:
+def measure(options: BenchmarkConfig) -> None:
     """Time the same training step on faces that are resident, packed and streamed, in turns."""
-    options = read_config(invocation)
     if options.augment.sample is not None:
         raise ConfigError("benchmark feeds needs an augmentation of batches, which all feeds take; use augment=batched")
     fabric = launch(options.trainer)

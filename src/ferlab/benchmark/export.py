@@ -75,7 +75,7 @@ class Row:
             fits between two interruptions, and its median does not show them.
         rounds: images_per_s of each.
         times_eager: images_per_s over those of EAGER with the number of threads that suits it best, round by round.
-        start_ms, load_ms, base_mb, peak_mb: see `ferlab.evaluate.stopwatch.measure`; memory is the most of any round.
+        start_ms, load_ms, base_mb, peak_mb: see `ferlab.benchmark.stopwatch.measure`; memory is the most of any round.
         calls: over all rounds.
     """
 
@@ -138,7 +138,7 @@ def measure(candidates: Sequence[Candidate], plan: Plan, images: Image, watch: W
 
 
 def visit(path: Path, threads: int, faces: Path, plan: Plan) -> Mapping[str, Any]:
-    """What `ferlab.evaluate.stopwatch` says of a model in a process of its own; ExportError if it fails."""
+    """What `ferlab.benchmark.stopwatch` says of a model in a process of its own; ExportError if it fails."""
     request = {
         "path": str(path),
         "faces": str(faces),
@@ -147,7 +147,7 @@ def visit(path: Path, threads: int, faces: Path, plan: Plan) -> Mapping[str, Any
         "seconds": plan.seconds,
     }
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "ferlab.evaluate.stopwatch"],
+        [sys.executable, "-P", "-m", "ferlab.benchmark.stopwatch"],
         input=json.dumps(request),
         capture_output=True,
         text=True,
