@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ferlab.benchmark.turns import Spread, ratio
 from ferlab.errors import ExportError
 from ferlab.evaluate.parity import Parity
 from ferlab.spec import Image
@@ -52,15 +53,6 @@ class Plan:
     batches: tuple[int, ...]
     rounds: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A ratio that was measured once a round."""
-
-    median: float
-    least: float
-    most: float
 
 
 @dataclass(frozen=True)
@@ -201,12 +193,6 @@ def _row(replies: Replies, name: str, threads: int, place: int) -> Row:
 
 def _rates(visits: Sequence[Mapping[str, Any]], place: int) -> tuple[float, ...]:
     return tuple(reply["batches"][place]["images_per_s"] for reply in visits)
-
-
-def ratio(values: Sequence[float], others: Sequence[float]) -> Spread:
-    """Values over others, round by round."""
-    ratios = [value / other for value, other in zip(values, others, strict=True)]
-    return Spread(statistics.median(ratios), min(ratios), max(ratios))
 
 
 def _most(values: Iterable[float | None]) -> float | None:

@@ -1,26 +1,28 @@
-"""`ferlab benchmark train`: how fast training is, how fast it could be, and where the time goes."""
+"""`ferlab benchmark train`: how fast training is beside others, beside what it could be, and where the time goes."""
 
 import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
+from torch import Tensor, nn
 
 from ferlab import config
-from ferlab.benchmark.plain_loop import PlainLoop
-from ferlab.commands.recipe import TrainConfig, build_fit, model_spec
-from ferlab.data.loaders import Batch, Part, plan
+from ferlab.benchmark.others import DTYPES, Loop, precision_of, timm, tutorial, workers_of, write_pictures
+from ferlab.benchmark.peak import gemm_rate, gemm_side, step_flops
+from ferlab.benchmark.turns import in_turns, ratio, seconds, wait
+from ferlab.commands.recipe import AugmentConfig, TrainConfig, build_fit, model_spec
+from ferlab.data.loaders import Batch, Part, Streamed, plan
 from ferlab.data.source import Source
-from ferlab.files import write_json
 from ferlab.provenance import commit, environment
+from ferlab.spec import ModelSpec
 from ferlab.train.clock import Clock
 from ferlab.train.engine import launch
 from ferlab.train.fit import Fit, train_epoch
@@ -28,7 +30,7 @@ from ferlab.train.interrupt import StopRequest
 from ferlab.train.state import Position
 from ferlab.train.tracking import Tracker, TrackerOptions
 
-Rates = Mapping[str, Sequence[float]]
+FERLAB, BOUND, PEAK = "ferlab", "its bound: one resident batch", "matrix product"
 
 
 @dataclass
@@ -45,50 +47,159 @@ def read_config(overrides: Sequence[str]) -> BenchmarkConfig:
     options = config.typed(config.compose("benchmark", overrides), BenchmarkConfig)
     options.scheduler = {"_target_": "ferlab.train.optim.constant"}
     options.optimizer["lr"] = 1e-5
+    options.trainer.freeze_epochs = 0  # what is frozen in the first rounds would be trained in others
     return options
 
 
-def measure(options: BenchmarkConfig) -> None:
-    """Time the training step as `ferlab train` runs it, its bound, and a plain PyTorch loop, in turns."""
+@dataclass(frozen=True)
+class Way:
+    """A way of training the network.
+
+    Attributes:
+        name: of it, with others that differ in the workers alone.
+        augmentation, workers: what becomes of the pictures, and how many processes prepare them.
+        net: the network.
+        step: one step of training it.
+        rate: round -> images/s.
+    """
+
+    name: str
+    augmentation: str
+    workers: int
+    net: nn.Module
+    step: Callable[[], object]
+    rate: Callable[[int], float]
+
+    @property
+    def title(self) -> str:
+        """The name and the workers, if any."""
+        return f"{self.name}, {self.workers} workers" if self.workers else self.name
+
+
+def measure(options: BenchmarkConfig) -> dict[str, Any]:
+    """Time the training step as `ferlab train` runs it, other ways to train, and what bounds it, in turns.
+
+    Returns:
+        Plain values for JSON and for `tables.train`.
+    """
     imports_mb = _peak_mb()
     fabric = launch(options.trainer)
     source: Source = config.instantiate(options.data)
     spec = model_spec(options.model, source)
-    run = build_fit(options, source, spec, fabric, StopRequest(), lambda step: None, Clock(fabric.device))
-    faces, whole_epoch = options.steps * options.trainer.batch_size, run.order
-    run = replace(run, order=lambda epoch: np.resize(whole_epoch(epoch), faces))
-    as_it_is = lambda batch, epoch: (batch.images, batch.targets)  # noqa: E731
-    bound = replace(run, train=OneBatch(run), transform=as_it_is, clock=Clock(fabric.device))
-    rate(run, 0, faces)
+    run = build_fit(options, source, spec, fabric, StopRequest(), lambda step: None, Clock())
+    run = shortened(run, options.steps)
+    rate(run, 0)
     peak_mb = _peak_mb()
+    dtype = DTYPES.get(precision_of(run), torch.float32)
     with tempfile.TemporaryDirectory() as folder:
-        loss, train_split = run.state.loss, source.split("train")
-        plain = PlainLoop(options, train_split, spec, loss, run.teacher, fabric.device, faces, Path(folder))
-        ways: dict[str, Callable[[int], float]] = {
-            "end to end": lambda i: rate(run, i, faces),
-            "bound: one resident batch": lambda i: rate(bound, i, faces),
-            "plain loop, 0 workers": lambda i: plain.rate(0),
-            "plain loop, 2 workers": lambda i: plain.rate(2),
-        }
-        rates = in_turns(ways, options.rounds, run.clock)
-    epoch_s = len(source.split("train")) / statistics.median(rates["end to end"])
-    figures = {
+        write_pictures(source.split("train"), spec, options.steps, options.trainer.batch_size, Path(folder))
+        ways = [*other_ways(options, spec, run, Path(folder)), *own_ways(options, run)]
+        looks = [look(way) for way in ways]
+        turns = {way.title: way.rate for way in ways} | {PEAK: lambda i: gemm_rate(fabric.device, dtype)}
+        rates = in_turns(turns, options.rounds)
+    own = rates[FERLAB]
+    others = [rates[way.title] for way in ways if way.title not in (FERLAB, BOUND)]
+    flops = step_flops(run.state.net, spec)
+    return {
         "model": options.model.name,
+        "size": spec.size,
         "data": source.protocol,
         "batch_size": options.trainer.batch_size,
-        "precision": str(fabric._precision.precision),
-        "images_per_s": rates,
-        "ratios": _ratios(rates),
-        "step_ms": {name: 1e3 * s / (options.rounds * options.steps) for name, s in run.clock.seconds.items()},
+        "precision": precision_of(run),
+        "ways": [
+            {
+                "name": way.name,
+                "workers": way.workers,
+                **seen,
+                "augmentation": way.augmentation,
+                "images_per_s": rates[way.title],
+                "ferlab_over_it": asdict(ratio(own, rates[way.title])),
+            }
+            for way, seen in zip(ways, looks, strict=True)
+        ],
+        "ferlab_over": {
+            "best_of_the_others": asdict(ratio(own, [max(each) for each in zip(*others, strict=True)])),
+            "bound": asdict(ratio(own, rates[BOUND])),
+        },
+        "peak": {
+            "flops_an_image": flops,
+            "side": gemm_side(fabric.device),
+            "dtype": str(dtype).removeprefix("torch."),
+            "flops_per_s": rates[PEAK],
+            "ferlab_share": asdict(ratio([flops * each for each in own], rates[PEAK])),
+        },
+        "step_ms": where_time_goes(run),
         "tracking_ms_an_epoch": 1e3 * _tracking_s(),
-        "epoch_s": epoch_s,
+        "epoch_s": len(source.split("train")) / statistics.median(own),
         "memory_mb": {"imports": imports_mb, "training": peak_mb - imports_mb},
         "environment": environment(fabric.device),
         "commit": commit(),
     }
-    _show(figures, Console(highlight=False))
-    if options.out:
-        write_json(Path(options.out), figures)
+
+
+def shortened(run: Fit, steps: int) -> Fit:
+    """The run with epochs of so many steps, from the start again where an epoch has fewer."""
+    return replace(run, order=lambda epoch: np.resize(run.order(epoch), steps * run.options.batch_size))
+
+
+def other_ways(options: BenchmarkConfig, spec: ModelSpec, run: Fit, folder: Path) -> list[Way]:
+    """The tutorials' loop as people write it, the same in the run's precision and layout, and timm's; each with and
+    without workers.
+    """
+    device, ways = run.state.fabric.device, []
+    for name, read, tuned, augmentation in (
+        ("tutorial", tutorial, False, "albumentations, standard"),
+        ("tutorial, tuned", tutorial, True, "albumentations, standard"),
+        ("timm", timm, True, "timm's default"),
+    ):
+        for workers in (0, workers_of(device)):
+            pictures = read(folder, spec, options.trainer.batch_size, workers, device)
+            loop = Loop(options, spec, run, pictures, tuned, options.steps)
+            ways.append(Way(name, augmentation, workers, loop.net, loop.step, loop.rate))
+    return ways
+
+
+def own_ways(options: BenchmarkConfig, run: Fit) -> list[Way]:
+    """The run as configured, and the same step without reading and augmenting."""
+    as_it_is = lambda batch, epoch: (batch.images, batch.targets)  # noqa: E731
+    bound = replace(run, train=OneBatch(run), transform=as_it_is)
+    workers = run.train.loader.num_workers if isinstance(run.train, Streamed) else 0
+    return [
+        Way(name, augmentation, n, run.state.net, partial(rate, shortened(each, 1), 0), partial(rate, each))
+        for name, augmentation, n, each in (
+            (FERLAB, describe(options.augment), workers, run),
+            (BOUND, "done before", 0, bound),
+        )
+    ]
+
+
+def look(way: Way) -> dict[str, str]:
+    """What a step of it computes in, as seen at the network's layers: "precision" and "layout"."""
+    seen = {"precision": "–", "layout": "–"}
+
+    def note(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        seen["precision"] = str(output.dtype).removeprefix("torch.")
+        nchw, nhwc = (
+            output.is_contiguous(),
+            output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last),
+        )
+        if output.ndim == 4 and nchw != nhwc:  # a single channel or pixel is both
+            seen["layout"] = "NCHW" if nchw else "channels_last"
+
+    layers = [module for module in way.net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    way.step()
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def describe(augment: AugmentConfig) -> str:
+    """An augmentation in a few words."""
+    kinds = {"albumentations": augment.sample, "on batches": augment.batch}
+    parts = [name for name, node in kinds.items() if node is not None]
+    mixed = augment.mix.probability > 0 and max(augment.mix.mixup, augment.mix.cutmix) > 0
+    return ", ".join([*parts, *["mixing"] * mixed]) or "none"
 
 
 class OneBatch:
@@ -105,43 +216,19 @@ class OneBatch:
             yield Batch(part, *self.ready[i % len(self.ready)])
 
 
-def rate(run: Fit, epoch: int, faces: int) -> float:
-    """Images/s of one shortened epoch."""
+def rate(run: Fit, epoch: int) -> float:
+    """Images/s of one epoch."""
     run.state.position = Position(epoch=epoch)
-    _wait(run.state.fabric.device)
-    started = time.perf_counter()
-    train_epoch(run)
-    _wait(run.state.fabric.device)
-    return faces / (time.perf_counter() - started)
+    return len(run.order(epoch)) / seconds(lambda: train_epoch(run), run.state.fabric.device)
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def in_turns(
-    ways: Mapping[str, Callable[[int], float]], rounds: int, clock: Clock | None = None
-) -> dict[str, list[float]]:
-    """Rates of each way, one a round, after a round of warming up, of which `clock` forgets what it saw."""
-    for way in ways.values():
-        way(0)
-    if clock is not None:
-        clock.seconds.clear()
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for i in range(1, rounds + 1):
-        for name, way in ways.items():
-            rates[name].append(way(i))
-    return rates
-
-
-def _ratios(rates: Rates) -> dict[str, dict[str, float]]:
-    """End to end against the bound and against the faster plain loop, round by round."""
-    mine = np.array(rates["end to end"])
-    plain = np.array([rates[name] for name in rates if name.startswith("plain")])
-    others = {"of the bound": np.array(rates["bound: one resident batch"]), "times the faster plain loop": plain.max(0)}
-    values = {name: mine / other for name, other in others.items()}
-    return {n: {"median": float(np.median(v)), "min": float(v.min()), "max": float(v.max())} for n, v in values.items()}
+def where_time_goes(run: Fit) -> dict[str, float]:
+    """Milliseconds of a step by part, from an epoch in which the device is waited for after each part."""
+    device = run.state.fabric.device
+    clocked = replace(run, clock=Clock(partial(wait, device)))
+    rate(clocked, 0)
+    steps = len(run.order(0)) / run.options.batch_size
+    return {name: 1e3 * taken / steps for name, taken in clocked.clock.seconds.items()}
 
 
 def _tracking_s() -> float:
@@ -150,37 +237,15 @@ def _tracking_s() -> float:
     with tempfile.TemporaryDirectory() as folder:
         tracker = Tracker(TrackerOptions(uri=f"sqlite:///{folder}/mlflow.db"), print)
         tracker.start("benchmark", {}, {}, None, [])
-        seconds = []
+        taken = []
         for epoch in range(20):
             started = time.perf_counter()
             tracker.log_epochs([row | {"epoch": epoch}])
-            seconds.append(time.perf_counter() - started)
+            taken.append(time.perf_counter() - started)
         tracker.finish("FINISHED")
-    return statistics.median(seconds)
+    return statistics.median(taken)
 
 
 def _peak_mb() -> float:
     """Peak resident memory of this process, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _show(figures: Mapping[str, Any], console: Console) -> None:
-    env = figures["environment"]
-    console.print(f"{figures['model']}, batch {figures['batch_size']}, {figures['precision']}: {figures['data']}")
-    console.print(f"{env['device']}, {env['threads']} threads, torch {env['packages']['torch']}")
-    speed = Table("images/s", "median", "min", "max", title=f"{len(figures['images_per_s']['end to end'])} rounds")
-    for name, values in figures["images_per_s"].items():
-        speed.add_row(name, *(f"{v:,.0f}" for v in (statistics.median(values), min(values), max(values))))
-    for name, ratio in figures["ratios"].items():
-        speed.add_row(f"end to end {name}", *(f"{ratio[k]:.3f}" for k in ("median", "min", "max")), style="bold")
-    console.print(speed)
-    total = sum(figures["step_ms"].values())
-    tracking_ms = figures["tracking_ms_an_epoch"]
-    split = Table("a training step", "ms", "share")
-    for name, ms in figures["step_ms"].items():
-        split.add_row(name, f"{ms:.2f}", f"{ms / total:.1%}")
-    console.print(split)
-    share = tracking_ms / 1e3 / figures["epoch_s"]
-    console.print(f"tracking: {tracking_ms:.1f} ms an epoch of {figures['epoch_s']:.1f} s: {share:.2%}")
-    memory = figures["memory_mb"]
-    console.print(f"memory: {memory['training']:,.0f} MiB beside the imports' {memory['imports']:,.0f}")

@@ -1,18 +1,16 @@
 """`ferlab benchmark train`, `feeds` and `export`: how fast each is on this machine, beside what it could be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-from rich.text import Text
-
 from ferlab import config
 from ferlab.commands.parity import check_origin, compared, files_in, with_dataset
 from ferlab.commands.screen import console, progress
 from ferlab.errors import ConfigError, ExportError
+from ferlab.files import write_json
 
 if TYPE_CHECKING:
     from ferlab.benchmark.export import Candidate, Plan
@@ -38,18 +36,28 @@ class ExportBenchmarkConfig:
 
 
 def train(invocation: "Invocation") -> None:
-    """Time the training step as `ferlab train` runs it, its bound, and a plain PyTorch loop, in turns."""
+    """Time training as `ferlab train` runs it, as others train, and what bounds it, in turns."""
+    from ferlab.benchmark import tables
     from ferlab.benchmark.train import measure, read_config
 
-    measure(read_config(invocation.overrides))
+    options = read_config(invocation.overrides)
+    figures = measure(options)
+    tables.train(figures, console())
+    if options.out:
+        write_json(Path(options.out), figures)
 
 
 def feeds(invocation: "Invocation") -> None:
     """Time the same training step on faces that are resident, packed and streamed, in turns."""
+    from ferlab.benchmark import tables
     from ferlab.benchmark.feeds import measure
     from ferlab.benchmark.train import read_config
 
-    measure(read_config(invocation.overrides))
+    options = read_config(invocation.overrides)
+    figures = measure(options)
+    tables.feeds(figures, console())
+    if options.out:
+        write_json(Path(options.out), figures)
 
 
 def export(invocation: "Invocation") -> None:
@@ -58,6 +66,7 @@ def export(invocation: "Invocation") -> None:
     settings = config.typed(config.compose(invocation.command.config, overrides), ExportBenchmarkConfig)
     plan = check(settings)
 
+    from ferlab.benchmark import tables
     from ferlab.benchmark.export import measure
     from ferlab.benchmark.report import KIND, Benchmark, machine, write_benchmark
     from ferlab.bundle import load_bundle
@@ -79,7 +88,7 @@ def export(invocation: "Invocation") -> None:
     faces = sample.images[: max(64, plan.batches[-1])]
     replies = measure(models, plan, faces, partial(progress, "measuring"))
     document = write_benchmark(Benchmark(bundle, source.protocol, models, plan, replies, found), folder)
-    show(document, folder)
+    tables.export(document, folder, console())
 
 
 def check(settings: ExportBenchmarkConfig) -> "Plan":
@@ -148,49 +157,3 @@ def candidates(bundle: "Bundle", files: Sequence["Exported"], sample: "Sample") 
         size = path.stat().st_size
         found.append(Candidate(file.seal.kind, path, size, RUNTIMES[path.suffix].looped, parity, tuple(faults)))
     return found
-
-
-def show(document: Mapping[str, Any], folder: Path) -> None:
-    """Print the table, the best choice and where the report is."""
-    from ferlab.benchmark.report import KIND, verdict
-
-    screen = console()
-    say = partial(screen.print, markup=False, soft_wrap=True)
-    say(document["protocol"])
-    for caution in document["cautions"]:
-        say(f"caution: {caution}", style="yellow")
-    say()
-    screen.print(table(document))
-    if any(model["looped"] for model in document["models"]):
-        say("* takes one face at a time: a batch is a loop", style="dim")
-    say()
-    for sentence in verdict(document):
-        say(sentence)
-    say(f"report: {folder / f'{KIND}.html'}")
-
-
-def table(document: Mapping[str, Any]) -> Table:
-    """A row for each model, number of threads and batch, the fastest first within a batch."""
-    from ferlab.benchmark.report import change, short
-
-    models = {model["name"]: model for model in document["models"]}
-    result = Table("format", box=None, pad_edge=False, header_style="bold")
-    accuracy = any(model["parity"]["accuracy"] for model in models.values())
-    titles = (
-        "batch", "threads", "p50, ms", "p95, ms", "images/s", "× eager", "min–max", "load, ms", "peak, MiB",
-        "size, MiB", "accuracy, %" if accuracy else "CCC", "agree, %",
-    )  # fmt: skip
-    for title in titles:
-        result.add_column(title, justify="right", no_wrap=True)
-    for row in sorted(document["rows"], key=lambda row: (row["batch"], -row["images_per_s"])):
-        model, times = models[row["name"]], row["times_eager"]
-        name = row["name"] + "*" * (model["looped"] and row["batch"] > 1)
-        agreement = model["parity"]["agreement"]
-        result.add_row(
-            Text(name, "red" if model["faults"] else ""), str(row["batch"]), str(row["threads"]),
-            short(row["p50_ms"]), short(row["p95_ms"]), short(row["images_per_s"]),
-            f"{times['median']:.2f}", f"{times['least']:.2f}–{times['most']:.2f}", short(row["load_ms"]),
-            "–" if row["peak_mb"] is None else f"{row['peak_mb']:,.0f}", f"{model['bytes'] / 2**20:.2f}",
-            change(model["parity"]), "–" if agreement is None else f"{100 * agreement:.2f}",
-        )  # fmt: skip
-    return result
