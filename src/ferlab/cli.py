@@ -33,12 +33,8 @@ COMMANDS: dict[str, Command] = {
     "data show": Command("data:show", "data", "draw a dataset: classes, samples, mean faces"),
     "data write": Command("data:write", "data_write", "write drawn faces to disk in a dataset's official layout"),
     "benchmark train": Command("benchmark:train", "benchmark", "images/s, the bound, and where the time goes"),
-    "benchmark feeds": Command(
-        "benchmark_feeds:feeds", "benchmark", "faces resident, packed and streamed: time, memory"
-    ),
-    "benchmark export": Command(
-        "benchmark_export:export", "benchmark_export", "which exported file serves this machine"
-    ),
+    "benchmark feeds": Command("benchmark:feeds", "benchmark", "faces resident, packed and streamed: time, memory"),
+    "benchmark export": Command("benchmark:export", "benchmark_export", "which exported file serves this machine"),
     "ui": Command("ui:ui", "ui", "open MLflow to compare runs"),
 }
 HELP_WIDTH = 100

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ferlab import formats
+from ferlab.benchmark import export
 from ferlab.bundle import Bundle, save_bundle
 from ferlab.cli import main
-from ferlab.evaluate import benchmark
 from ferlab.formats.seal import Seal
 from ferlab.labels import FERPLUS
 from ferlab.models import build
@@ -181,7 +181,7 @@ def test_a_bundle_and_its_exports_are_measured_and_reported(made, capsys):
 
 
 def test_a_file_beyond_its_tolerance_is_marked_and_never_best(made, capsys, monkeypatch):
-    monkeypatch.setattr(benchmark, "visit", canned({"bundle": 4.0, "model.onnx": 0.5}))
+    monkeypatch.setattr(export, "visit", canned({"bundle": 4.0, "model.onnx": 0.5}))
     assert run(made, f"exports={made / 'run' / 'exports'}", bundle="other") == 0
     document = json.loads((made / "other" / "benchmark" / "benchmark.json").read_text())
     assert document["models"][1]["faults"][0].startswith("an answer differs by")
@@ -194,10 +194,12 @@ def test_a_file_beyond_its_tolerance_is_marked_and_never_best(made, capsys, monk
 
 def test_a_file_that_takes_one_face_at_a_time_is_marked(made, capsys, monkeypatch):
     monkeypatch.setitem(formats.RUNTIMES, ".onnx", replace(formats.RUNTIMES[".onnx"], looped=True))
-    monkeypatch.setattr(benchmark, "visit", canned({"bundle": 4.0, "model.onnx": 0.5}))
+    monkeypatch.setattr(export, "visit", canned({"bundle": 4.0, "model.onnx": 0.5}))
     assert run(made, "out=looped") == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [line[:2] for line in lines if line and line[0].startswith("onnx")] == [["onnx", "1"], ["onnx*", "2"]]
+    out = capsys.readouterr().out
+    row = next(line.split() for line in out.splitlines() if line.startswith("onnx "))
+    assert row[4:8] == ["2,000", "8.00", "8.00–8.00", "2,000*"]  # one face is a batch of its own; of two, a loop
+    assert out.index("best for this machine: onnx") < out.index("\nformat ")
     assert Path("looped/benchmark.html").read_text().count("<small>one by one</small>") == 1
 
 
@@ -205,7 +207,7 @@ def test_an_interrupted_benchmark_leaves_nothing(made, capsys, monkeypatch):
     def stop(path, threads, faces, plan):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(benchmark, "visit", stop)
+    monkeypatch.setattr(export, "visit", stop)
     assert run(made, "out=stopped") == 130
     assert capsys.readouterr().err == "ferlab: stopped\n"
     assert list(Path().iterdir()) == []
@@ -227,7 +229,7 @@ def test_an_interrupted_benchmark_leaves_nothing(made, capsys, monkeypatch):
     ],
 )
 def test_a_mistake_in_the_benchmark_is_one_line(word, code, said, made, file, bundle, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(benchmark, "visit", None)  # nothing is measured
+    monkeypatch.setattr(export, "visit", None)  # nothing is measured
     word = word.format(file, tmp_path / "run", tmp_path)
     exports = [] if word.startswith("exports") else [f"exports={file.parent}"]
     found, line = one_line(capsys, "benchmark", "export", f"bundle={made / 'run'}", *QUICK, *exports, word)

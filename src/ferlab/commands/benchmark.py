@@ -1,191 +1,159 @@
-"""`ferlab benchmark train`: how fast training is, how fast it could be, and where the time goes."""
+"""`ferlab benchmark train`, `feeds` and `export`: how fast each is on this machine, beside what it could be."""
 
-import resource
-import statistics
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from rich.console import Console
-from rich.table import Table
-
 from ferlab import config
-from ferlab.commands.plain_loop import PlainLoop
-from ferlab.data.loaders import Batch, Part, plan
-from ferlab.data.source import Source
+from ferlab.commands.parity import check_origin, compared, files_in, with_dataset
+from ferlab.commands.screen import console, progress
+from ferlab.errors import ConfigError, ExportError
 from ferlab.files import write_json
-from ferlab.provenance import commit, environment
-from ferlab.train.build import build_fit, model_spec
-from ferlab.train.clock import Clock
-from ferlab.train.config import TrainConfig
-from ferlab.train.engine import launch
-from ferlab.train.fit import Fit, train_epoch
-from ferlab.train.interrupt import StopRequest
-from ferlab.train.state import Position
-from ferlab.train.tracking import Tracker, TrackerOptions
 
 if TYPE_CHECKING:
+    from ferlab.benchmark.export import Candidate, Plan
+    from ferlab.bundle import Bundle
     from ferlab.cli import Invocation
-
-Rates = Mapping[str, Sequence[float]]
+    from ferlab.evaluate.parity import Sample
+    from ferlab.formats.exported import Exported
 
 
 @dataclass
-class BenchmarkConfig(TrainConfig):
-    """conf/benchmark.yaml."""
+class ExportBenchmarkConfig:
+    """Keys of conf/benchmark_export.yaml, which explains them."""
 
-    steps: int = 30
+    bundle: str = config.MISSING
+    data: dict[str, Any] = field(default_factory=dict)
+    exports: Any = None
+    threads: list[int] = field(default_factory=list)
+    batch: list[int] = field(default_factory=list)
     rounds: int = 5
+    seconds: float = 0.5
+    faces: int = 2048
     out: str | None = None
 
 
-def read_config(invocation: "Invocation") -> BenchmarkConfig:
-    """The checked config, with a tiny constant rate: it changes no speed, and the weights cannot run away."""
-    options = config.typed(config.compose("benchmark", invocation.overrides), BenchmarkConfig)
-    options.scheduler = {"_target_": "ferlab.train.optim.constant"}
-    options.optimizer["lr"] = 1e-5
-    return options
-
-
 def train(invocation: "Invocation") -> None:
-    """Time the training step as `ferlab train` runs it, its bound, and a plain PyTorch loop, in turns."""
-    options = read_config(invocation)
-    imports_mb = _peak_mb()
-    fabric = launch(options.trainer)
-    source: Source = config.instantiate(options.data)
-    spec = model_spec(options.model, source)
-    run = build_fit(options, source, spec, fabric, StopRequest(), lambda step: None, Clock(fabric.device))
-    faces, whole_epoch = options.steps * options.trainer.batch_size, run.order
-    run = replace(run, order=lambda epoch: np.resize(whole_epoch(epoch), faces))
-    as_it_is = lambda batch, epoch: (batch.images, batch.targets)  # noqa: E731
-    bound = replace(run, train=OneBatch(run), transform=as_it_is, clock=Clock(fabric.device))
-    rate(run, 0, faces)
-    peak_mb = _peak_mb()
-    with tempfile.TemporaryDirectory() as folder:
-        loss, train_split = run.state.loss, source.split("train")
-        plain = PlainLoop(options, train_split, spec, loss, run.teacher, fabric.device, faces, Path(folder))
-        ways: dict[str, Callable[[int], float]] = {
-            "end to end": lambda i: rate(run, i, faces),
-            "bound: one resident batch": lambda i: rate(bound, i, faces),
-            "plain loop, 0 workers": lambda i: plain.rate(0),
-            "plain loop, 2 workers": lambda i: plain.rate(2),
-        }
-        rates = in_turns(ways, options.rounds, run.clock)
-    epoch_s = len(source.split("train")) / statistics.median(rates["end to end"])
-    figures = {
-        "model": options.model.name,
-        "data": source.protocol,
-        "batch_size": options.trainer.batch_size,
-        "precision": str(fabric._precision.precision),
-        "images_per_s": rates,
-        "ratios": _ratios(rates),
-        "step_ms": {name: 1e3 * s / (options.rounds * options.steps) for name, s in run.clock.seconds.items()},
-        "tracking_ms_an_epoch": 1e3 * _tracking_s(),
-        "epoch_s": epoch_s,
-        "memory_mb": {"imports": imports_mb, "training": peak_mb - imports_mb},
-        "environment": environment(fabric.device),
-        "commit": commit(),
-    }
-    _show(figures, Console(highlight=False))
+    """Time training as `ferlab train` runs it, as others train, and what bounds it, in turns."""
+    from ferlab.benchmark import tables
+    from ferlab.benchmark.train import measure, read_config
+
+    options = read_config(invocation.overrides)
+    figures = measure(options)
+    tables.train(figures, console())
     if options.out:
         write_json(Path(options.out), figures)
 
 
-class OneBatch:
-    """A feed that gives one augmented batch again and again: what is left is the step itself."""
+def feeds(invocation: "Invocation") -> None:
+    """Time the same training step on faces that are resident, packed and streamed, in turns."""
+    from ferlab.benchmark import tables
+    from ferlab.benchmark.feeds import measure
+    from ferlab.benchmark.train import read_config
 
-    def __init__(self, run: Fit) -> None:
-        order = run.order(0)[: run.options.batch_size]
-        parts = plan(order, run.options.batch_size, run.options.accumulate, run.seed, epoch=0)
-        self.ready = [run.transform(batch, 0) for batch in run.train.batches(0, parts)]
-
-    def batches(self, epoch: int, parts: Sequence[Part]) -> Iterator[Batch]:
-        """The same pixels for every step."""
-        for i, part in enumerate(parts):
-            yield Batch(part, *self.ready[i % len(self.ready)])
-
-
-def rate(run: Fit, epoch: int, faces: int) -> float:
-    """Images/s of one shortened epoch."""
-    run.state.position = Position(epoch=epoch)
-    _wait(run.state.fabric.device)
-    started = time.perf_counter()
-    train_epoch(run)
-    _wait(run.state.fabric.device)
-    return faces / (time.perf_counter() - started)
+    options = read_config(invocation.overrides)
+    figures = measure(options)
+    tables.feeds(figures, console())
+    if options.out:
+        write_json(Path(options.out), figures)
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def export(invocation: "Invocation") -> None:
+    """Measure a bundle and its exported files, print the table and write benchmark.json and benchmark.html."""
+    overrides = with_dataset(invocation, "bundle")
+    settings = config.typed(config.compose(invocation.command.config, overrides), ExportBenchmarkConfig)
+    plan = check(settings)
+
+    from ferlab.benchmark import tables
+    from ferlab.benchmark.export import measure
+    from ferlab.benchmark.report import KIND, Benchmark, machine, write_benchmark
+    from ferlab.bundle import load_bundle
+    from ferlab.evaluate.parity import draw
+    from ferlab.evaluate.report import check_folder
+
+    found = machine()
+    bundle = load_bundle(settings.bundle)
+    home = (bundle.path or Path()).absolute().parent
+    folder = Path(settings.out or home / "benchmark")
+    check_folder(folder, KIND)
+    files = opened(bundle, find(settings.exports or str(home / "exports")))
+    source = config.instantiate(settings.data)
+    sample = draw(bundle, source, "validation", settings.faces)
+    models = candidates(bundle, files, sample)
+    print(
+        f"{len(models)} models in {len(models) * len(plan.threads) * plan.rounds} processes, one at a time", flush=True
+    )
+    faces = sample.images[: max(64, plan.batches[-1])]
+    replies = measure(models, plan, faces, partial(progress, "measuring"))
+    document = write_benchmark(Benchmark(bundle, source.protocol, models, plan, replies, found), folder)
+    tables.export(document, folder, console())
 
 
-def in_turns(
-    ways: Mapping[str, Callable[[int], float]], rounds: int, clock: Clock | None = None
-) -> dict[str, list[float]]:
-    """Rates of each way, one a round, after a round of warming up, of which `clock` forgets what it saw."""
-    for way in ways.values():
-        way(0)
-    if clock is not None:
-        clock.seconds.clear()
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for i in range(1, rounds + 1):
-        for name, way in ways.items():
-            rates[name].append(way(i))
-    return rates
+def check(settings: ExportBenchmarkConfig) -> "Plan":
+    """How to measure, once everything that can be checked beforehand is."""
+    from ferlab.benchmark.export import Plan
+    from ferlab.evaluate.parity import FEWEST
+
+    for key in ("threads", "batch"):
+        numbers = getattr(settings, key)
+        if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
+            raise ConfigError(f"{key} must be different numbers from 1, one or more, got {numbers}")
+    for key, least in (("rounds", 1), ("faces", FEWEST)):
+        if getattr(settings, key) < least:
+            raise ConfigError(f"{key} must be at least {least}, got {getattr(settings, key)}")
+    if not 0 < settings.seconds < float("inf"):
+        raise ConfigError(f"seconds must be positive, got {settings.seconds:g}")
+    return Plan(tuple(sorted(settings.threads)), tuple(sorted(settings.batch)), settings.rounds, settings.seconds)
 
 
-def _ratios(rates: Rates) -> dict[str, dict[str, float]]:
-    """End to end against the bound and against the faster plain loop, round by round."""
-    mine = np.array(rates["end to end"])
-    plain = np.array([rates[name] for name in rates if name.startswith("plain")])
-    others = {"of the bound": np.array(rates["bound: one resident batch"]), "times the faster plain loop": plain.max(0)}
-    values = {name: mine / other for name, other in others.items()}
-    return {n: {"median": float(np.median(v)), "min": float(v.min()), "max": float(v.max())} for n, v in values.items()}
+def find(exports: Any) -> list[Path]:
+    """The exported files that `exports` names: files or folders of them, one or a list.
+
+    Raises:
+        ConfigError: it is something else.
+        ExportError: a folder has none.
+    """
+    paths = [exports] if isinstance(exports, str) else exports
+    if not isinstance(paths, list) or not paths or not all(isinstance(each, str) and each for each in paths):
+        raise ConfigError(f"exports must be files or folders of ferlab export, one or a list of them, got {exports}")
+    found: list[Path] = []
+    for path in map(Path, paths):
+        files = files_in(path)
+        if not files and (path.is_dir() or not path.exists()):
+            raise ExportError(f"exports must hold files of ferlab export, got none in {path}; run ferlab export")
+        found += files or [path]
+    return found
 
 
-def _tracking_s() -> float:
-    """Median seconds of an epoch's call to MLflow, on a fresh local database."""
-    row = {f"metric/{i}": float(i) for i in range(12)}
-    with tempfile.TemporaryDirectory() as folder:
-        tracker = Tracker(TrackerOptions(uri=f"sqlite:///{folder}/mlflow.db"), print)
-        tracker.start("benchmark", {}, {}, None, [])
-        seconds = []
-        for epoch in range(20):
-            started = time.perf_counter()
-            tracker.log_epochs([row | {"epoch": epoch}])
-            seconds.append(time.perf_counter() - started)
-        tracker.finish("FINISHED")
-    return statistics.median(seconds)
+def opened(bundle: "Bundle", paths: Sequence[Path]) -> list["Exported"]:
+    """The files, each checked; ConfigError if two are of one format, which a table could not tell apart."""
+    from ferlab.formats import read
+
+    first: dict[str, Exported] = {}
+    for file in map(read, paths):
+        check_origin(file, bundle)
+        if (other := first.setdefault(file.seal.kind, file)) is not file:
+            raise ConfigError(
+                f"exports must have one file a format, got two of {file.seal.kind}: {other.path}, {file.path}"
+            )
+    return list(first.values())
 
 
-def _peak_mb() -> float:
-    """Peak resident memory of this process, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def candidates(bundle: "Bundle", files: Sequence["Exported"], sample: "Sample") -> list["Candidate"]:
+    """The bundle and the files, with what they answer to the same faces."""
+    from ferlab.benchmark.export import EAGER, Candidate
+    from ferlab.evaluate.parity import answer_all, compare
+    from ferlab.formats import RUNTIMES
 
-
-def _show(figures: Mapping[str, Any], console: Console) -> None:
-    env = figures["environment"]
-    console.print(f"{figures['model']}, batch {figures['batch_size']}, {figures['precision']}: {figures['data']}")
-    console.print(f"{env['device']}, {env['threads']} threads, torch {env['packages']['torch']}")
-    speed = Table("images/s", "median", "min", "max", title=f"{len(figures['images_per_s']['end to end'])} rounds")
-    for name, values in figures["images_per_s"].items():
-        speed.add_row(name, *(f"{v:,.0f}" for v in (statistics.median(values), min(values), max(values))))
-    for name, ratio in figures["ratios"].items():
-        speed.add_row(f"end to end {name}", *(f"{ratio[k]:.3f}" for k in ("median", "min", "max")), style="bold")
-    console.print(speed)
-    total = sum(figures["step_ms"].values())
-    tracking_ms = figures["tracking_ms_an_epoch"]
-    split = Table("a training step", "ms", "share")
-    for name, ms in figures["step_ms"].items():
-        split.add_row(name, f"{ms:.2f}", f"{ms / total:.1%}")
-    console.print(split)
-    share = tracking_ms / 1e3 / figures["epoch_s"]
-    console.print(f"tracking: {tracking_ms:.1f} ms an epoch of {figures['epoch_s']:.1f} s: {share:.2%}")
-    memory = figures["memory_mb"]
-    console.print(f"memory: {memory['training']:,.0f} MiB beside the imports' {memory['imports']:,.0f}")
+    reference = answer_all(bundle, sample.images)
+    home = bundle.path or Path()
+    weights = (home / "weights.safetensors").stat().st_size
+    found = [Candidate(EAGER, home, weights, False, compare(reference, reference, sample))]
+    for file in files:
+        path = file.path or Path()
+        parity, faults = compared(file, reference, sample)
+        size = path.stat().st_size
+        found.append(Candidate(file.seal.kind, path, size, RUNTIMES[path.suffix].looped, parity, tuple(faults)))
+    return found

@@ -34,9 +34,11 @@ def render(evaluation: Evaluation, document: Mapping[str, Any]) -> str:
     return template("report.html.j2").render(report=document, figures=figures(evaluation), faces=shown)
 
 
-def template(name: str) -> jinja2.Template:
-    """A page's template from templates/; it escapes every word, and a name that it does not get is an error."""
-    loader = jinja2.PackageLoader("ferlab.evaluate")
+def template(name: str, package: str = "ferlab.evaluate") -> jinja2.Template:
+    """A page's template from a package's templates/, or from those here, where the style is; it escapes every word, and
+    a name that it does not get is an error.
+    """
+    loader = jinja2.ChoiceLoader([jinja2.PackageLoader(each) for each in (package, "ferlab.evaluate")])
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {f.__name__: f for f in (percent, decimal, signed, points, p_value, plain, shortened)}
     return environment.get_template(name)

@@ -1,4 +1,4 @@
-"""Times one model in a process that does nothing else: `python -m ferlab.evaluate.stopwatch`.
+"""Times one model in a process that does nothing else: `python -m ferlab.benchmark.stopwatch`.
 
 The request is JSON on standard input, as `measure` takes it; the reply is JSON on standard output: what `measure`
 returns, or `{"error": …}`. What the runtimes print goes to standard error. Loads torch only for what needs it.

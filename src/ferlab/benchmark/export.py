@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ferlab.benchmark.turns import Spread, ratio
 from ferlab.errors import ExportError
 from ferlab.evaluate.parity import Parity
 from ferlab.spec import Image
@@ -55,15 +56,6 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A ratio that was measured once a round."""
-
-    median: float
-    least: float
-    most: float
-
-
-@dataclass(frozen=True)
 class Row:
     """A candidate with one number of threads and one batch: medians over the rounds.
 
@@ -75,7 +67,7 @@ class Row:
             fits between two interruptions, and its median does not show them.
         rounds: images_per_s of each.
         times_eager: images_per_s over those of EAGER with the number of threads that suits it best, round by round.
-        start_ms, load_ms, base_mb, peak_mb: see `ferlab.evaluate.stopwatch.measure`; memory is the most of any round.
+        start_ms, load_ms, base_mb, peak_mb: see `ferlab.benchmark.stopwatch.measure`; memory is the most of any round.
         calls: over all rounds.
     """
 
@@ -138,7 +130,7 @@ def measure(candidates: Sequence[Candidate], plan: Plan, images: Image, watch: W
 
 
 def visit(path: Path, threads: int, faces: Path, plan: Plan) -> Mapping[str, Any]:
-    """What `ferlab.evaluate.stopwatch` says of a model in a process of its own; ExportError if it fails."""
+    """What `ferlab.benchmark.stopwatch` says of a model in a process of its own; ExportError if it fails."""
     request = {
         "path": str(path),
         "faces": str(faces),
@@ -147,7 +139,7 @@ def visit(path: Path, threads: int, faces: Path, plan: Plan) -> Mapping[str, Any
         "seconds": plan.seconds,
     }
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "ferlab.evaluate.stopwatch"],
+        [sys.executable, "-P", "-m", "ferlab.benchmark.stopwatch"],
         input=json.dumps(request),
         capture_output=True,
         text=True,
@@ -201,12 +193,6 @@ def _row(replies: Replies, name: str, threads: int, place: int) -> Row:
 
 def _rates(visits: Sequence[Mapping[str, Any]], place: int) -> tuple[float, ...]:
     return tuple(reply["batches"][place]["images_per_s"] for reply in visits)
-
-
-def ratio(values: Sequence[float], others: Sequence[float]) -> Spread:
-    """Values over others, round by round."""
-    ratios = [value / other for value, other in zip(values, others, strict=True)]
-    return Spread(statistics.median(ratios), min(ratios), max(ratios))
 
 
 def _most(values: Iterable[float | None]) -> float | None:

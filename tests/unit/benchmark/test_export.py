@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ferlab.benchmark import stopwatch
+from ferlab.benchmark.export import EAGER, Candidate, Plan, best, measure, rows, visit
 from ferlab.bundle import Bundle, save_bundle
 from ferlab.errors import ConfigError, ExportError
-from ferlab.evaluate import stopwatch
-from ferlab.evaluate.benchmark import EAGER, Candidate, Plan, best, measure, rows, visit
 from ferlab.evaluate.parity import Pair, Parity
 from ferlab.formats import FORMATS
 from ferlab.models import build
@@ -178,14 +178,14 @@ def test_every_call_has_as_many_faces_as_it_says(faces, batch, first):
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_memory_of_the_process_that_starts_it_does_not_count():
     ballast = np.ones(2**28, np.uint8)
-    code = "from ferlab.evaluate.stopwatch import peak_mb; print(peak_mb())"
+    code = "from ferlab.benchmark.stopwatch import peak_mb; print(peak_mb())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 150 < ballast.nbytes / 2**20
 
 
 def test_what_a_runtime_prints_does_not_spoil_the_reply():
     code = (
-        "import os\nfrom ferlab.evaluate import stopwatch\n"
+        "import os\nfrom ferlab.benchmark import stopwatch\n"
         "def measure(**request):\n    print('noise')\n    os.system('echo noise')\n    return request\n"
         "stopwatch.measure = measure\nstopwatch.main()"
     )
@@ -228,7 +228,7 @@ def test_models_take_turns_one_process_at_a_time(monkeypatch):
         order.append((path.name, threads))
         return reply(float(len(order)))
 
-    monkeypatch.setattr("ferlab.evaluate.benchmark.visit", stand_in)
+    monkeypatch.setattr("ferlab.benchmark.export.visit", stand_in)
     watch = lambda starts: (counted.append(i) or i for i in starts)  # noqa: E731
     replies = measure([candidate("a"), candidate("b")], Plan((1, 2), (1,), 2, 1.0), numbered(4), watch)
     assert order == [("a", 1), ("a", 2), ("b", 1), ("b", 2)] * 2
@@ -241,14 +241,14 @@ def test_models_take_turns_one_process_at_a_time(monkeypatch):
 
 @pytest.mark.parametrize("exports", [3, [], [1], [""], {"a": 1}])
 def test_exports_must_be_paths(exports):
-    from ferlab.commands.benchmark_export import find
+    from ferlab.commands.benchmark import find
 
     with pytest.raises(ConfigError, match="exports must be files or folders of ferlab export"):
         find(exports)
 
 
 def test_a_folder_gives_its_finished_files_by_name(tmp_path):
-    from ferlab.commands.benchmark_export import find
+    from ferlab.commands.benchmark import find
 
     for name in ("b.onnx", "a.onnx", ".a.onnx.x1.onnx", "spec.json"):
         (tmp_path / name).touch()

@@ -17,7 +17,7 @@ def latency(rows: Sequence[Mapping[str, Any]], batch: int, best: str, bad: Colle
     """Latency of a call by model: a dot at the median, a line to the 95th percentile, a colour for each threads.
 
     Args:
-        rows: of one batch, see `ferlab.evaluate.benchmark.Row`, in the order from the top.
+        rows: of one batch, see `ferlab.benchmark.export.Row`, in the order from the top.
         batch: faces a call.
         best: name of the model to emphasise.
         bad: names of models that do not answer like the bundle; they are hollow.

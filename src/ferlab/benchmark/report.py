@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from ferlab import __version__
+from ferlab.benchmark.export import EAGER, Candidate, Choice, Plan, Replies, best, rows, rule
+from ferlab.benchmark.plots import latency
 from ferlab.evaluate import plots
-from ferlab.evaluate.benchmark import EAGER, Candidate, Choice, Plan, Replies, best, rows, rule
-from ferlab.evaluate.benchmark_plots import latency
 from ferlab.evaluate.page import percent, template
 from ferlab.evaluate.report import write_folder
 from ferlab.provenance import commit, environment
@@ -169,7 +169,7 @@ def render(document: Mapping[str, Any]) -> str:
     bad = {name for name, model in models.items() if model["faults"]}
     batches = {batch: [row for row in ordered if row["batch"] == batch] for batch in document["settings"]["batches"]}
     figures = {batch: plots.data_uri(latency(part, batch, best_name, bad)) for batch, part in batches.items()}
-    return template("benchmark.html.j2").render(
+    return template("benchmark.html.j2", "ferlab.benchmark").render(
         report=document, models=models, batches=batches, figures=figures, chosen=chosen(document),
         verdict=verdict(document), short=short,
     )  # fmt: skip
