@@ -160,9 +160,9 @@ class BalancedSoftmax(CrossEntropy):
 class Affect(nn.Module):
     """Valence and arousal: mse × squared error + ccc × (1 - concordance correlation), over the known values.
 
-    The correlation (Lin 1989, eq. 1) is that of a batch, the mean of valence and arousal; with fewer than two known
-    values it says nothing and is left out. It does not split over the parts of a batch as a mean does: with
-    `trainer.accumulate` or several processes it is the mean of the parts' own.
+    The correlation (Lin 1989, eq. 1) is that of a batch, the mean of valence and arousal, weighed as the squared error
+    is by how many values are known; with fewer than two it says nothing and is left out. It does not split over the
+    microbatches of a batch as a mean does: with `trainer.accumulate` or several processes it is the mean of their own.
 
     Args:
         counts: of the training split.
@@ -176,7 +176,7 @@ class Affect(nn.Module):
         if min(mse, ccc) < 0 or mse + ccc == 0:
             raise ConfigError(f"the affect loss needs weights of 0 or more, one above 0, got mse={mse}, ccc={ccc}")
         self.mse, self.ccc = mse, ccc
-        self.scale = 2 * counts.faces / max(counts.affect, 1)
+        self.scale = 2 * counts.faces / max(counts.affect, 1e-8)
 
     def forward(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """Loss of a batch.
@@ -190,8 +190,13 @@ class Affect(nn.Module):
         error = torch.where(known, predicted - target.nan_to_num(), 0.0)
         total = self.mse * error.square().mean() * self.scale
         if self.ccc:
-            total = total + self.ccc * (1 - concordance(predicted, target.nan_to_num(), known)).mean()
+            distance = 1 - concordance(predicted, target.nan_to_num(), known)
+            total = total + self.ccc * (known.float().mean(0) * distance).mean() * self.scale
         return total
+
+    def labelled(self, targets: Mapping[str, Tensor]) -> Tensor:
+        """The share of a batch's values that is known, as a multiple of training's: a scalar, 1 on average."""
+        return (~targets["affect"].isnan()).float().mean() * self.scale
 
 
 def concordance(predicted: Tensor, target: Tensor, known: Tensor) -> Tensor:
@@ -214,7 +219,9 @@ class MultiTask(nn.Module):
     """α × expression loss + β × affect loss; or both weighted by learned uncertainties.
 
     With `uncertainty`, e^(-s) L + s / 2 is summed over the two weighted losses, s the learned logarithm of a variance
-    (Kendall et al. 2018, arXiv:1705.07115, eq. 10, with the affect loss halved as for a Gaussian).
+    (Kendall et al. 2018, arXiv:1705.07115, eq. 10, with the affect loss halved as for a Gaussian). Each s / 2 is
+    weighed by how much of the batch is labelled for its loss: a batch without valence and arousal says nothing of their
+    variance.
 
     Args:
         counts: of the training split.
@@ -249,7 +256,8 @@ class MultiTask(nn.Module):
         if self.log_variance is None:
             return first + second
         precision = torch.exp(-self.log_variance)
-        return precision[0] * first + precision[1] * second / 2 + self.log_variance.sum() / 2
+        labelled = torch.stack([self.expression.labelled(targets), self.affect.labelled(targets)])
+        return precision[0] * first + precision[1] * second / 2 + (labelled * self.log_variance).sum() / 2
 
 
 class Distillation(nn.Module):

@@ -328,9 +328,22 @@ def test_the_squared_error_by_hand():
 
 
 def test_the_concordance_by_hand():
-    """Valence (0, 1/2, 1) for (0, 1, 1/2): means 1/2, variances 1/6, covariance 1/12, so CCC = 1/2; arousal: 1."""
-    assert float(affect_value(Affect(LabelCounts(4, [4], 8), mse=0.0))) == pytest.approx((0.5 + 0.0) / 2, abs=1e-6)
-    assert float(affect_value(Affect(LabelCounts(4, [4], 8), 2.0, 3.0))) == pytest.approx(2 * 0.5 / 8 + 3 * 0.25)
+    """Valence (0, 1/2, 1) for (0, 1, 1/2): means 1/2, variances 1/6, covariance 1/12, so CCC = 1/2; arousal: 1.
+
+    Three valences of four faces are known: where all are in training, that counts for 3/4.
+    """
+    assert float(affect_value(Affect(LabelCounts(4, [4], 8), mse=0.0))) == pytest.approx(0.75 * 0.5 / 2, abs=1e-6)
+    assert float(affect_value(Affect(LabelCounts(4, [4], 8), 2.0, 3.0))) == pytest.approx(2 * 0.5 / 8 + 3 * 0.1875)
+    assert float(affect_value(Affect(LabelCounts(4, [4], 6), mse=0.0))) == pytest.approx(0.5 / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize(("mse", "ccc"), [(1.0, 0.0), (0.0, 1.0)])
+def test_batches_that_are_known_count_for_those_that_are_not(mse, ccc):
+    """Half of the batches is mixed: the mean over a known and an unknown one is the loss without mixing."""
+    target = TRUE.nan_to_num(0.1)
+    mixed, plain = Affect(LabelCounts(4, [4], 4), mse, ccc), Affect(LabelCounts(4, [4], 8), mse, ccc)
+    batches = [affect_value(mixed, target=each) for each in (target, torch.full_like(target, math.nan))]
+    torch.testing.assert_close(sum(batches) / 2, affect_value(plain, target=target))
 
 
 def test_the_concordance_is_that_of_the_metrics():
@@ -375,8 +388,8 @@ def test_affect_weights_of_no_use_are_refused():
 # both
 
 
-def multitask(**options):
-    return MultiTask(counts_of([1, 1]), partial(CrossEntropy), partial(Affect, ccc=0.0), **options)
+def multitask(counts=None, **options):
+    return MultiTask(counts or counts_of([1, 1]), partial(CrossEntropy), partial(Affect, ccc=0.0), **options)
 
 
 BOTH = {"expression": LOGITS, "affect": PREDICTED[:2]}, {"expression": IDS, "affect": TRUE[:2]}
@@ -390,8 +403,8 @@ def test_multitask_is_the_weighted_sum():
 
 
 def test_learned_uncertainty_weighs_by_precision():
-    first, second = math.log(4 / 3) / 2 + math.log(5) / 2, 0.25 / 4
-    loss = multitask(beta=1.0, uncertainty=True)
+    first, second = math.log(4 / 3) / 2 + math.log(5) / 2, 0.25 / 3  # three of the four values are known
+    loss = multitask(beta=1.0, uncertainty=True, counts=LabelCounts(2, [1, 1], 3))
     assert float(loss(*BOTH).detach()) == pytest.approx(first + second / 2)
     with torch.no_grad():
         loss.log_variance.copy_(torch.tensor([math.log(2), math.log(4)]))
@@ -401,6 +414,31 @@ def test_learned_uncertainty_weighs_by_precision():
     # d/ds: -L e^-s + 1/2, and half of L for the second
     assert loss.log_variance.grad.tolist() == pytest.approx([0.5 - first / 2, 0.5 - second / 8])
     assert "log_variance" in loss.state_dict()
+
+
+def test_a_batch_without_a_label_says_nothing_of_its_variance():
+    """Else each such batch would lower log σ² by half the learning rate, without bound."""
+    loss = multitask(uncertainty=True)
+    loss(BOTH[0], BOTH[1] | {"affect": torch.full((2, 2), math.nan)}).backward()
+    assert loss.log_variance.grad[0] != 0
+    assert loss.log_variance.grad[1] == 0
+    loss.log_variance.grad = None
+    loss(BOTH[0], BOTH[1] | {"expression": torch.tensor([-1, -1])}).backward()
+    assert loss.log_variance.grad[0] == 0
+    assert loss.log_variance.grad[1] != 0
+
+
+def test_learned_weights_of_microbatches_average_to_the_whole():
+    loss = MultiTask(LabelCounts(4, [2, 1], 5), partial(CrossEntropy), partial(Affect, ccc=0.0), uncertainty=True)
+    with torch.no_grad():
+        loss.log_variance.copy_(torch.tensor([0.7, -0.4]))
+    outputs = {"expression": LOGITS[[0, 1, 1, 0]], "affect": PREDICTED}
+    targets = {"expression": torch.tensor([1, -1, 0, 1]), "affect": TRUE}
+
+    def at(rows):
+        return loss(*({name: each[rows] for name, each in values.items()} for values in (outputs, targets)))
+
+    torch.testing.assert_close(0.75 * at([0, 1, 3]) + 0.25 * at([2]), at([0, 1, 2, 3]))
 
 
 def test_weights_of_no_task_are_refused():

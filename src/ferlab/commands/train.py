@@ -15,6 +15,7 @@ from ferlab.commands.recipe import TrainConfig, build_fit, model_spec
 from ferlab.data.source import Source
 from ferlab.errors import TrainingError
 from ferlab.files import write_text
+from ferlab.losses import Affect
 from ferlab.metrics import LOWER_IS_BETTER
 from ferlab.provenance import command_line, commit, environment
 from ferlab.train.clock import Clock
@@ -48,6 +49,7 @@ def train(invocation: "Invocation") -> int:
         run = build_fit(options, source, spec, fabric, stop, view.step, clock)
         note_weights(run, record, console)
         note_teacher(run, record, console, earlier, resumed is not None)
+        note_concordance(run, console)
         folder = resumed or new_run(options, source, fabric)  # not before: what cannot be built leaves nothing behind
         console.print(f"run     {folder.path}")
         if resumed:
@@ -166,6 +168,14 @@ def note_teacher(run: Fit, record: dict[str, Any], console: Console, earlier: Ru
             f"{now['sha256'][:16]} at {now['path']}; put it back, or start a new run with --from"
         )
     console.print(f"note: teacher was {was['path']}, sha256 {was['sha256'][:16]}: numbers may differ")
+
+
+def note_concordance(run: Fit, console: Console) -> None:
+    """Say where the number of parts changes what is trained: a correlation is no mean over faces."""
+    parts = run.options.accumulate * run.state.fabric.world_size
+    if parts > 1 and any(isinstance(loss, Affect) and loss.ccc for loss in run.state.loss.modules()):
+        faces = run.options.batch_size / parts
+        console.print(f"note: the loss 1 - CCC is that of each microbatch of about {faces:.0f} faces, not of the batch")
 
 
 def start_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any], options: TrainConfig, run: Fit) -> None:
