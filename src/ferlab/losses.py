@@ -11,24 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ferlab.errors import ConfigError, TrainingError, suggest
-
-CLASS_WEIGHTS = ("none", "balanced")
+from ferlab.errors import ConfigError, TrainingError
 
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """What the training split is labelled with.
+    """How what training sees is labelled, in expectation over an epoch; see `ferlab.data.loaders.expected_draws`.
 
     Attributes:
         faces: in all.
-        classes: (k,) faces a class.
+        classes: (k,) faces a class; where votes are the targets, the sums of their shares.
         affect: values of valence and arousal that are known, at most 2 × faces.
     """
 
-    faces: int
-    classes: Sequence[int]
-    affect: int = 0
+    faces: float
+    classes: Sequence[float]
+    affect: float = 0
 
 
 def distribution(target: Tensor, classes: int) -> Tensor:
@@ -39,34 +37,45 @@ def distribution(target: Tensor, classes: int) -> Tensor:
 
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy with class weights and label smoothing, for class ids or distributions.
+    """Cross-entropy with class weights and label smoothing, for class ids or distributions t, also called soft targets.
 
-    loss = mean over faces of -Σ_c w_c q_c log p_c with q = (1 - ε) target + ε / k (Szegedy et al. 2016, eq. 5). The
-    mean divides by the number of faces, where torch divides by the sum of their weights: so the gradient of a batch
+    loss = mean over faces of (Σ_c t_c w_c) · (-Σ_c q_c log p_c) with q = (1 - ε) t + ε / k (Szegedy et al. 2016,
+    eq. 5). A face has one weight, over all its terms, so that weights never change which answer is best for it. With a
+    weight a term, as torch has it, the smoothing of a frequent class's face is that of the rare classes: on FER+'s
+    counts a face that is certainly neutral would best be answered with contempt.
+
+    The mean divides by the number of faces, where torch divides by the sum of their weights: so the gradient of a batch
     is the mean of its parts' gradients, whichever way it is split over devices.
 
     Args:
-        counts: of the training split.
-        class_weights: "none", or "balanced": w_c = n / (k n_c), which is 1 on average over the training faces.
+        counts: of what training sees.
+        class_weights: e in [0, 1]: w_c is proportional to n_c^-e and 1 on average over the training faces. 0 weighs all
+            faces alike; 1 all classes, with n / (k n_c).
         label_smoothing: ε in [0, 1).
     """
 
     heads: tuple[str, ...] = ("expression",)
-    weights: Tensor | None
+    weights: Tensor
+    prior: Tensor
     gamma = 0.0
 
-    def __init__(self, counts: LabelCounts, class_weights: str = "none", label_smoothing: float = 0.0) -> None:
+    def __init__(self, counts: LabelCounts, class_weights: float = 0.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        if class_weights not in CLASS_WEIGHTS:
-            raise ConfigError(f"unknown loss.class_weights '{class_weights}'; {suggest(class_weights, CLASS_WEIGHTS)}")
+        if isinstance(class_weights, str) or not 0 <= class_weights <= 1:
+            raise ConfigError(
+                f"loss.class_weights must be a number in [0, 1], got {class_weights}; "
+                "0 weighs all faces alike, 1 all classes"
+            )
         if not 0 <= label_smoothing < 1:
             raise ConfigError(f"loss.label_smoothing must be in [0, 1), got {label_smoothing}")
         self.label_smoothing = label_smoothing
-        self.scale = counts.faces / max(sum(counts.classes), 1)
-        self.register_buffer("weights", None, persistent=False)
-        if class_weights == "balanced":
-            frequency = _frequencies(counts, "balanced class weights need", "use loss.class_weights=none")
-            self.weights = 1 / (len(frequency) * frequency)
+        self.scale = counts.faces / max(sum(counts.classes), 1e-8)
+        weights = torch.ones(len(counts.classes))
+        if class_weights:
+            frequency = _frequencies(counts, "class weights need", "use loss.class_weights=0")
+            weights = frequency**-class_weights / (frequency ** (1 - class_weights)).sum()
+        self.register_buffer("weights", weights, persistent=False)
+        self.register_buffer("prior", torch.zeros(len(weights)), persistent=False)
 
     def forward(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """Loss of a batch.
@@ -75,28 +84,27 @@ class CrossEntropy(nn.Module):
             outputs: "expression" (n, k) logits.
             targets: "expression" (n,) class ids, -1 where there is none, or (n, k) distributions.
         """
-        logits = self.adjust(outputs["expression"].float())
-        k = logits.shape[1]
-        shares = distribution(targets["expression"], k)
-        labelled = shares.sum(1, keepdim=True)
-        shares = (1 - self.label_smoothing) * shares + self.label_smoothing / k * labelled
-        log_p = logits.log_softmax(1)
-        terms = -shares * log_p
+        log_p = (outputs["expression"].float() + self.prior).log_softmax(1)
+        target = distribution(targets["expression"], log_p.shape[1])
+        labelled = target.sum(1, keepdim=True)
+        smoothed = (1 - self.label_smoothing) * target + self.label_smoothing * labelled * self.prior.softmax(0)
+        terms = -smoothed * log_p
         if self.gamma:
             terms = terms * (1 - log_p.exp()).clamp(min=0) ** self.gamma
-        if self.weights is not None:
-            terms = terms * self.weights
-        return terms.sum(1).mean() * self.scale
+        weight = (target * self.weights).sum(1) / labelled[:, 0].clamp(min=1e-8)
+        return (weight * terms.sum(1)).mean() * self.scale
 
-    def adjust(self, logits: Tensor) -> Tensor:
-        """What the softmax is taken of, (n, k) in and out."""
-        return logits
+    def labelled(self, targets: Mapping[str, Tensor]) -> Tensor:
+        """The share of a batch that has a label, as a multiple of training's: a scalar, 1 on average."""
+        target = targets["expression"]
+        return (target.sum(1) if target.ndim == 2 else (target >= 0).float()).mean() * self.scale
 
 
 class Focal(CrossEntropy):
     """Focal loss (Lin et al. 2017, arXiv:1708.02002, eq. 5): each class term is scaled by (1 - p_c)^γ.
 
-    With label smoothing every class has a term, each with its own factor. At γ = 0 it is the cross-entropy.
+    With label smoothing every class has a term, each with its own factor. At γ = 0 it is the cross-entropy. For a soft
+    target the best answer is less sure than the target, but names the same class.
 
     Args:
         gamma: γ ≥ 0; larger values look away from faces that are already right.
@@ -104,7 +112,7 @@ class Focal(CrossEntropy):
     """
 
     def __init__(
-        self, counts: LabelCounts, gamma: float = 2.0, class_weights: str = "none", label_smoothing: float = 0.0
+        self, counts: LabelCounts, gamma: float = 2.0, class_weights: float = 0.0, label_smoothing: float = 0.0
     ) -> None:
         super().__init__(counts, class_weights, label_smoothing)
         if gamma < 0:
@@ -113,7 +121,7 @@ class Focal(CrossEntropy):
 
 
 class SoftTarget(CrossEntropy):
-    """Cross-entropy against the votes (Barsoum et al. 2016, section 3.4), for data that has them."""
+    """Cross-entropy against soft targets, the votes' shares (Barsoum et al. 2016, section 3.4), for data with votes."""
 
     def forward(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """As CrossEntropy, for targets (n, k) only."""
@@ -132,32 +140,29 @@ class BalancedSoftmax(CrossEntropy):
     al. 2021, arXiv:2007.07314, eq. 10). The network itself then answers as if all classes were equally frequent, which
     raises the mean recall and costs accuracy.
 
+    Labels are smoothed towards π^τ and not evenly, so that the network's own answer is smoothed evenly: else its best
+    answer for a face of a frequent class could be a rare one, by ε / (k π_c^τ) against (1 - ε) / π_c^τ.
+
     Args:
-        counts: of the training split.
+        counts: of what training sees.
         tau: τ ≥ 0; at 0 it is the cross-entropy.
-        label_smoothing: as in CrossEntropy.
+        label_smoothing: ε in [0, 1).
     """
 
-    prior: Tensor
-
     def __init__(self, counts: LabelCounts, tau: float = 1.0, label_smoothing: float = 0.0) -> None:
-        super().__init__(counts, "none", label_smoothing)
+        super().__init__(counts, 0.0, label_smoothing)
         if tau < 0:
             raise ConfigError(f"loss.tau must be 0 or more, got {tau}")
         frequency = _frequencies(counts, "the balanced softmax needs", "use loss=cross_entropy")
-        self.register_buffer("prior", tau * frequency.log(), persistent=False)
-
-    def adjust(self, logits: Tensor) -> Tensor:
-        """Logits with the frequencies added."""
-        return logits + self.prior
+        self.prior = tau * frequency.log()
 
 
 class Affect(nn.Module):
     """Valence and arousal: mse × squared error + ccc × (1 - concordance correlation), over the known values.
 
-    The correlation (Lin 1989, eq. 1) is that of a batch, the mean of valence and arousal; with fewer than two known
-    values it says nothing and is left out. It does not split over the parts of a batch as a mean does: with
-    `trainer.accumulate` or several processes it is the mean of the parts' own.
+    The correlation (Lin 1989, eq. 1) is that of a batch, the mean of valence and arousal, weighed as the squared error
+    is by how many values are known; with fewer than two it says nothing and is left out. It does not split over the
+    microbatches of a batch as a mean does: with `trainer.accumulate` or several processes it is the mean of their own.
 
     Args:
         counts: of the training split.
@@ -171,7 +176,7 @@ class Affect(nn.Module):
         if min(mse, ccc) < 0 or mse + ccc == 0:
             raise ConfigError(f"the affect loss needs weights of 0 or more, one above 0, got mse={mse}, ccc={ccc}")
         self.mse, self.ccc = mse, ccc
-        self.scale = 2 * counts.faces / max(counts.affect, 1)
+        self.scale = 2 * counts.faces / max(counts.affect, 1e-8)
 
     def forward(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """Loss of a batch.
@@ -185,8 +190,13 @@ class Affect(nn.Module):
         error = torch.where(known, predicted - target.nan_to_num(), 0.0)
         total = self.mse * error.square().mean() * self.scale
         if self.ccc:
-            total = total + self.ccc * (1 - concordance(predicted, target.nan_to_num(), known)).mean()
+            distance = 1 - concordance(predicted, target.nan_to_num(), known)
+            total = total + self.ccc * (known.float().mean(0) * distance).mean() * self.scale
         return total
+
+    def labelled(self, targets: Mapping[str, Tensor]) -> Tensor:
+        """The share of a batch's values that is known, as a multiple of training's: a scalar, 1 on average."""
+        return (~targets["affect"].isnan()).float().mean() * self.scale
 
 
 def concordance(predicted: Tensor, target: Tensor, known: Tensor) -> Tensor:
@@ -209,7 +219,9 @@ class MultiTask(nn.Module):
     """α × expression loss + β × affect loss; or both weighted by learned uncertainties.
 
     With `uncertainty`, e^(-s) L + s / 2 is summed over the two weighted losses, s the learned logarithm of a variance
-    (Kendall et al. 2018, arXiv:1705.07115, eq. 10, with the affect loss halved as for a Gaussian).
+    (Kendall et al. 2018, arXiv:1705.07115, eq. 10, with the affect loss halved as for a Gaussian). Each s / 2 is
+    weighed by how much of the batch is labelled for its loss: a batch without valence and arousal says nothing of their
+    variance.
 
     Args:
         counts: of the training split.
@@ -244,7 +256,8 @@ class MultiTask(nn.Module):
         if self.log_variance is None:
             return first + second
         precision = torch.exp(-self.log_variance)
-        return precision[0] * first + precision[1] * second / 2 + self.log_variance.sum() / 2
+        labelled = torch.stack([self.expression.labelled(targets), self.affect.labelled(targets)])
+        return precision[0] * first + precision[1] * second / 2 + (labelled * self.log_variance).sum() / 2
 
 
 class Distillation(nn.Module):
@@ -305,5 +318,6 @@ def _frequencies(counts: LabelCounts, who: str, remedy: str) -> Tensor:
     """(k,) shares of the classes among the labelled faces; ConfigError if one has no face."""
     faces = torch.tensor(list(counts.classes), dtype=torch.float32)
     if (faces == 0).any():
-        raise ConfigError(f"{who} every class in the training split, got counts {list(counts.classes)}; {remedy}")
+        shown = [round(n) for n in counts.classes]
+        raise ConfigError(f"{who} every class in the training split, got counts {shown}; {remedy}")
     return faces / faces.sum()

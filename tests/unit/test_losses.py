@@ -51,15 +51,24 @@ def test_label_smoothing_by_hand():
     assert float(value(CrossEntropy(counts_of([1, 1]), label_smoothing=0.2))) == pytest.approx(expected)
 
 
-def test_balanced_class_weights_by_hand():
-    loss = CrossEntropy(counts_of([6, 3, 1]), class_weights="balanced")
-    assert loss.weights.tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])
-    mean = sum(n * w for n, w in zip([6, 3, 1], loss.weights.tolist(), strict=True)) / 10
-    assert mean == pytest.approx(1)  # over the training faces
+def test_class_weights_by_hand():
+    balanced = CrossEntropy(counts_of([6, 3, 1]), class_weights=1.0)
+    assert balanced.weights.tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])
+    tempered = CrossEntropy(counts_of([16, 4, 1]), class_weights=0.5)  # as 1/4 : 1/2 : 1, times 21 / (4 + 2 + 1)
+    assert tempered.weights.tolist() == pytest.approx([3 / 4, 3 / 2, 3])
+    assert CrossEntropy(counts_of([16, 4, 1])).weights.tolist() == [1, 1, 1]
 
-    weighted = CrossEntropy(counts_of([3, 1]), class_weights="balanced")  # 4 / (2·3) = 2/3 and 4 / (2·1) = 2
+    weighted = CrossEntropy(counts_of([3, 1]), class_weights=1.0)  # 4 / (2·3) = 2/3 and 4 / (2·1) = 2
     expected = (2 / 3 * math.log(4) + 2 * math.log(5)) / 2  # divided by the faces, not by 2/3 + 2
     assert float(value(weighted, target=torch.tensor([0, 1]))) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.3, 0.5, 1.0])
+def test_weights_are_one_on_average_over_the_training_faces(exponent):
+    faces = torch.tensor([8740.0, 7287, 3149, 3014, 2100, 119, 532, 119])
+    weights = CrossEntropy(counts_of(faces.tolist()), class_weights=exponent).weights
+    assert float((faces * weights).sum() / faces.sum()) == pytest.approx(1)
+    assert float(weights[5] / weights[0]) == pytest.approx((8740 / 119) ** exponent, rel=1e-4)
 
 
 def test_focal_by_hand():
@@ -68,10 +77,22 @@ def test_focal_by_hand():
 
 
 def test_focal_with_smoothing_and_weights_by_hand():
-    # One face, p = (1/4, 3/4), class 1, ε = 0.2, γ = 1, weights 2/3 and 2: each class has its own factor 1 - p.
-    loss = Focal(counts_of([3, 1]), gamma=1.0, class_weights="balanced", label_smoothing=0.2)
-    expected = 2 / 3 * 0.1 * (3 / 4) * math.log(4) + 2 * 0.9 * (1 / 4) * math.log(4 / 3)
+    # One face, p = (1/4, 3/4), class 1, ε = 0.2, γ = 1, weights 2/3 and 2: each class has its own factor 1 - p, and the
+    # face the weight of its own class over both terms.
+    loss = Focal(counts_of([3, 1]), gamma=1.0, class_weights=1.0, label_smoothing=0.2)
+    expected = 2 * (0.1 * (3 / 4) * math.log(4) + 0.9 * (1 / 4) * math.log(4 / 3))
     assert float(value(loss, LOGITS[:1], IDS[:1])) == pytest.approx(expected)
+
+
+def test_the_weight_of_a_blend_is_the_blend_of_the_weights():
+    """Half of class 0 and half of class 1, weights 2/3 and 2: 4/3."""
+    loss = CrossEntropy(counts_of([3, 1]), class_weights=1.0, label_smoothing=0.2)
+    plain = CrossEntropy(counts_of([3, 1]), label_smoothing=0.2)
+    half = torch.tensor([[0.5, 0.5]])
+    torch.testing.assert_close(value(loss, LOGITS[:1], half), 4 / 3 * value(plain, LOGITS[:1], half))
+    # A quarter of class 1, blended with a face that has no label: it counts for a quarter.
+    quarter = torch.tensor([[0.0, 0.25]])
+    torch.testing.assert_close(value(loss, LOGITS[:1], quarter), 0.25 * value(loss, LOGITS[:1], IDS[:1]))
 
 
 def test_soft_target_by_hand():
@@ -89,20 +110,23 @@ def test_three_classes_by_hand():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
-@pytest.mark.parametrize("weights", ["none", "balanced"])
-def test_it_equals_torch_but_for_the_divisor(smoothing, weights):
+def test_without_weights_it_equals_torch(smoothing):
     logits, ids = drawn()
-    counts = ids.bincount(minlength=7).tolist()
-    loss = CrossEntropy(counts_of(counts), weights, smoothing)
-    theirs = F.cross_entropy(logits, ids, weight=loss.weights, label_smoothing=smoothing, reduction="none")
+    loss = CrossEntropy(counts_of(ids.bincount(minlength=7).tolist()), label_smoothing=smoothing)
+    for target in (ids, logits.flip(0).softmax(1)):
+        theirs = F.cross_entropy(logits, target, label_smoothing=smoothing)
+        torch.testing.assert_close(value(loss, logits, target), theirs)
+
+
+def test_with_weights_and_no_smoothing_it_equals_torch_but_for_the_divisor():
+    logits, ids = drawn()
+    loss = CrossEntropy(counts_of(ids.bincount(minlength=7).tolist()), 0.5)
+    theirs = F.cross_entropy(logits, ids, weight=loss.weights, reduction="none")
     torch.testing.assert_close(value(loss, logits, ids), theirs.mean())
-    shares = logits.flip(0).softmax(1)
-    theirs = F.cross_entropy(logits, shares, weight=loss.weights, label_smoothing=smoothing)
-    torch.testing.assert_close(value(loss, logits, shares), theirs)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("weights", ["none", "balanced"])
+@pytest.mark.parametrize("weights", [0.0, 0.5, 1.0])
 def test_focal_without_gamma_is_the_cross_entropy_to_the_bit(smoothing, weights):
     logits, ids = drawn()
     counts = ids.bincount(minlength=7).tolist()
@@ -112,8 +136,8 @@ def test_focal_without_gamma_is_the_cross_entropy_to_the_bit(smoothing, weights)
 
 
 LOSSES = [
-    CrossEntropy(counts_of([5, 3, 2]), "balanced", 0.1),
-    Focal(counts_of([5, 3, 2]), 2.0, "balanced", 0.1),
+    CrossEntropy(counts_of([5, 3, 2]), 1.0, 0.1),
+    Focal(counts_of([5, 3, 2]), 2.0, 1.0, 0.1),
     Focal(counts_of([5, 3, 2]), 0.5),
     SoftTarget(counts_of([5, 3, 2]), label_smoothing=0.05),
     BalancedSoftmax(counts_of([5, 3, 2]), 1.0, 0.1),
@@ -190,22 +214,28 @@ def test_half_precision_logits_are_summed_in_float32(loss):
 
 
 def test_the_weights_follow_the_module_but_are_not_saved():
-    loss = CrossEntropy(counts_of([3, 1]), class_weights="balanced")
+    loss = CrossEntropy(counts_of([3, 1]), class_weights=1.0)
     assert not loss.state_dict()
     assert loss.to(torch.float64).weights.dtype == torch.float64
 
 
 def test_a_class_without_faces_has_no_balanced_weight():
-    with pytest.raises(ConfigError, match=r"every class .* got counts \[4, 0, 2\]; use loss\.class_weights=none"):
-        CrossEntropy(counts_of([4, 0, 2]), class_weights="balanced")
-    assert float(value(CrossEntropy(counts_of([4, 0]), "none"))) == float(value(CrossEntropy(counts_of([1, 1]))))
+    with pytest.raises(ConfigError, match=r"every class .* got counts \[4, 0, 2\]; use loss\.class_weights=0"):
+        CrossEntropy(counts_of([4, 0, 2]), class_weights=1.0)
+    assert float(value(CrossEntropy(counts_of([4, 0])))) == float(value(CrossEntropy(counts_of([1, 1]))))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"class_weights": "balnced"}, "unknown loss.class_weights 'balnced'; did you mean 'balanced'?"),
-        ({"class_weights": "inverse"}, "unknown loss.class_weights 'inverse'; one of: none, balanced"),
+        (
+            {"class_weights": "balanced"},
+            "loss.class_weights must be a number in [0, 1], got balanced; 0 weighs all faces alike, 1 all classes",
+        ),
+        (
+            {"class_weights": 1.5},
+            "loss.class_weights must be a number in [0, 1], got 1.5; 0 weighs all faces alike, 1 all classes",
+        ),
         ({"label_smoothing": 1.0}, "loss.label_smoothing must be in [0, 1), got 1.0"),
         ({"label_smoothing": -0.1}, "loss.label_smoothing must be in [0, 1), got -0.1"),
         ({"gamma": -1.0}, "loss.gamma must be 0 or more, got -1.0"),
@@ -298,9 +328,22 @@ def test_the_squared_error_by_hand():
 
 
 def test_the_concordance_by_hand():
-    """Valence (0, 1/2, 1) for (0, 1, 1/2): means 1/2, variances 1/6, covariance 1/12, so CCC = 1/2; arousal: 1."""
-    assert float(affect_value(Affect(LabelCounts(4, [4], 8), mse=0.0))) == pytest.approx((0.5 + 0.0) / 2, abs=1e-6)
-    assert float(affect_value(Affect(LabelCounts(4, [4], 8), 2.0, 3.0))) == pytest.approx(2 * 0.5 / 8 + 3 * 0.25)
+    """Valence (0, 1/2, 1) for (0, 1, 1/2): means 1/2, variances 1/6, covariance 1/12, so CCC = 1/2; arousal: 1.
+
+    Three valences of four faces are known: where all are in training, that counts for 3/4.
+    """
+    assert float(affect_value(Affect(LabelCounts(4, [4], 8), mse=0.0))) == pytest.approx(0.75 * 0.5 / 2, abs=1e-6)
+    assert float(affect_value(Affect(LabelCounts(4, [4], 8), 2.0, 3.0))) == pytest.approx(2 * 0.5 / 8 + 3 * 0.1875)
+    assert float(affect_value(Affect(LabelCounts(4, [4], 6), mse=0.0))) == pytest.approx(0.5 / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize(("mse", "ccc"), [(1.0, 0.0), (0.0, 1.0)])
+def test_batches_that_are_known_count_for_those_that_are_not(mse, ccc):
+    """Half of the batches is mixed: the mean over a known and an unknown one is the loss without mixing."""
+    target = TRUE.nan_to_num(0.1)
+    mixed, plain = Affect(LabelCounts(4, [4], 4), mse, ccc), Affect(LabelCounts(4, [4], 8), mse, ccc)
+    batches = [affect_value(mixed, target=each) for each in (target, torch.full_like(target, math.nan))]
+    torch.testing.assert_close(sum(batches) / 2, affect_value(plain, target=target))
 
 
 def test_the_concordance_is_that_of_the_metrics():
@@ -345,8 +388,8 @@ def test_affect_weights_of_no_use_are_refused():
 # both
 
 
-def multitask(**options):
-    return MultiTask(counts_of([1, 1]), partial(CrossEntropy), partial(Affect, ccc=0.0), **options)
+def multitask(counts=None, **options):
+    return MultiTask(counts or counts_of([1, 1]), partial(CrossEntropy), partial(Affect, ccc=0.0), **options)
 
 
 BOTH = {"expression": LOGITS, "affect": PREDICTED[:2]}, {"expression": IDS, "affect": TRUE[:2]}
@@ -360,8 +403,8 @@ def test_multitask_is_the_weighted_sum():
 
 
 def test_learned_uncertainty_weighs_by_precision():
-    first, second = math.log(4 / 3) / 2 + math.log(5) / 2, 0.25 / 4
-    loss = multitask(beta=1.0, uncertainty=True)
+    first, second = math.log(4 / 3) / 2 + math.log(5) / 2, 0.25 / 3  # three of the four values are known
+    loss = multitask(beta=1.0, uncertainty=True, counts=LabelCounts(2, [1, 1], 3))
     assert float(loss(*BOTH).detach()) == pytest.approx(first + second / 2)
     with torch.no_grad():
         loss.log_variance.copy_(torch.tensor([math.log(2), math.log(4)]))
@@ -371,6 +414,31 @@ def test_learned_uncertainty_weighs_by_precision():
     # d/ds: -L e^-s + 1/2, and half of L for the second
     assert loss.log_variance.grad.tolist() == pytest.approx([0.5 - first / 2, 0.5 - second / 8])
     assert "log_variance" in loss.state_dict()
+
+
+def test_a_batch_without_a_label_says_nothing_of_its_variance():
+    """Else each such batch would lower log σ² by half the learning rate, without bound."""
+    loss = multitask(uncertainty=True)
+    loss(BOTH[0], BOTH[1] | {"affect": torch.full((2, 2), math.nan)}).backward()
+    assert loss.log_variance.grad[0] != 0
+    assert loss.log_variance.grad[1] == 0
+    loss.log_variance.grad = None
+    loss(BOTH[0], BOTH[1] | {"expression": torch.tensor([-1, -1])}).backward()
+    assert loss.log_variance.grad[0] == 0
+    assert loss.log_variance.grad[1] != 0
+
+
+def test_learned_weights_of_microbatches_average_to_the_whole():
+    loss = MultiTask(LabelCounts(4, [2, 1], 5), partial(CrossEntropy), partial(Affect, ccc=0.0), uncertainty=True)
+    with torch.no_grad():
+        loss.log_variance.copy_(torch.tensor([0.7, -0.4]))
+    outputs = {"expression": LOGITS[[0, 1, 1, 0]], "affect": PREDICTED}
+    targets = {"expression": torch.tensor([1, -1, 0, 1]), "affect": TRUE}
+
+    def at(rows):
+        return loss(*({name: each[rows] for name, each in values.items()} for values in (outputs, targets)))
+
+    torch.testing.assert_close(0.75 * at([0, 1, 3]) + 0.25 * at([2]), at([0, 1, 2, 3]))
 
 
 def test_weights_of_no_task_are_refused():

@@ -30,11 +30,11 @@ FEEDS = ("auto", "resident", "packed", "streamed")
 
 @dataclass(frozen=True)
 class Part:
-    """Some faces of one optimizer step, those that one process runs at once.
+    """A microbatch: some faces of one optimizer step, those that one process runs at once.
 
     Attributes:
         step: the optimizer step, from 0 in each epoch.
-        positions: (n,) places in the epoch's order.
+        positions: (n,) places in the epoch's order, ascending.
         rows: (n,) rows of the split.
         share: the part of the step's faces that is here; the shares of a step sum to 1 over parts and processes.
         uniform: (n, u) numbers in [0, 1) for augmentation, one row a face.
@@ -68,26 +68,33 @@ class Feed(Protocol):
     def batches(self, epoch: int, parts: Sequence[Part]) -> Iterator[Batch]: ...
 
 
-def epoch_order(split: Split, sampler: str, seed: int, epoch: int) -> Rows:
-    """The rows that an epoch sees, in order, shape (n,).
+def expected_draws(split: Split, sampler: str) -> npt.NDArray[np.float64]:
+    """How often an epoch sees each face on average, shape (n,).
 
-    "shuffle" sees every face once. "weighted" draws with replacement, each class equally often, as many faces as have
-    a class; those without one (label -1) are never drawn.
+    "shuffle" sees every face once. "weighted" sees each class equally often, and as many faces as have a class; those
+    without one (label -1) never.
 
     Raises:
         ConfigError: an unknown sampler, or "weighted" where no face has a class.
     """
+    if sampler == "shuffle":
+        return np.ones(len(split))
+    if sampler == "weighted":
+        labelled = split.labels >= 0
+        if not labelled.any():
+            raise ConfigError(f"trainer.sampler=weighted needs faces with a class, {split.name} has none; use shuffle")
+        chance = np.where(labelled, 1 / np.bincount(split.labels[labelled])[split.labels], 0.0)
+        return chance * (labelled.sum() / chance.sum())
+    raise ConfigError(f"unknown trainer.sampler '{sampler}'; {suggest(sampler, SAMPLERS)}")
+
+
+def epoch_order(split: Split, sampler: str, seed: int, epoch: int) -> Rows:
+    """The rows that an epoch sees, in order: a permutation, or drawn with replacement; see `expected_draws`."""
     rng = np.random.default_rng([seed, epoch, 0])
+    draws = expected_draws(split, sampler)
     if sampler == "shuffle":
         return rng.permutation(len(split))
-    if sampler == "weighted":
-        labelled = np.flatnonzero(split.labels >= 0)
-        if not len(labelled):
-            raise ConfigError(f"trainer.sampler=weighted needs faces with a class, {split.name} has none; use shuffle")
-        labels = split.labels[labelled]
-        chance = 1 / np.bincount(labels)[labels]
-        return rng.choice(labelled, size=len(labelled), p=chance / chance.sum())
-    raise ConfigError(f"unknown trainer.sampler '{sampler}'; {suggest(sampler, SAMPLERS)}")
+    return rng.choice(len(split), size=round(draws.sum()), p=draws / draws.sum())
 
 
 def plan(
@@ -95,10 +102,14 @@ def plan(
 ) -> list[Part]:
     """Cut an epoch into the parts of one process.
 
+    A face and the one at the mirrored place of the step go to the same part: they are partners in MixUp and CutMix,
+    whichever way the step is cut, and nothing is read or augmented twice for it. So no part is of a single face, unless
+    that is alone in the middle.
+
     Args:
         order: (n,) rows in the order in which they are seen.
         batch_size: faces of an optimizer step over all processes; the last step has what is left.
-        pieces: parts that a process cuts its faces of a step into, to save memory.
+        pieces: parts that a process cuts its pairs of a step into, to save memory.
         seed, epoch: of the random numbers.
         start: the first step, for a run that was stopped in the middle of an epoch.
         rank, world: which process of how many.
@@ -110,10 +121,11 @@ def plan(
             int(np.random.SeedSequence([seed, epoch, 1, step]).generate_state(1)[0])
         )
         uniform = torch.rand(len(positions), BatchAugment.DRAWS + 1, generator=generator)
-        mine = np.arange(len(positions))[rank::world]
+        pairs = np.arange(-(-len(positions) // 2))[rank::world]
         # A process without a face in a short last step still takes part in the all-reduce, with weight 0.
-        for local in [p for p in np.array_split(mine, pieces) if len(p)] or [np.zeros(1, np.int64)]:
-            share = len(local) / len(positions) if len(mine) else 0.0
+        for firsts in [p for p in np.array_split(pairs, pieces) if len(p)] or [np.zeros(1, np.int64)]:
+            local = np.union1d(firsts, len(positions) - 1 - firsts)  # in the middle a face is its own partner
+            share = len(local) / len(positions) if len(pairs) else 0.0
             parts.append(Part(step, positions[local], order[positions[local]], share, uniform[torch.from_numpy(local)]))
     return parts
 

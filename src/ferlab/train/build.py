@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from ferlab.config import instantiate
-from ferlab.data.loaders import FEEDS, SAMPLERS, Feed, Packed, Resident, Streamed, epoch_order
+from ferlab.data.loaders import FEEDS, Feed, Packed, Resident, Streamed, epoch_order, expected_draws
 from ferlab.data.packed import packed_shape
 from ferlab.data.source import Source, Split
 from ferlab.errors import ConfigError, DataError, SpecError, suggest
@@ -71,12 +71,8 @@ def build_fit(
     clock: Clock,
 ) -> Fit:
     """Everything that the training loop needs, at the start of its first epoch."""
-    if config.trainer.sampler not in SAMPLERS:
-        raise ConfigError(
-            f"unknown trainer.sampler '{config.trainer.sampler}'; {suggest(config.trainer.sampler, SAMPLERS)}"
-        )
     train, validation = source.split("train"), source.split("validation")
-    loss = build_loss(config.loss, source, spec).to(fabric.device)
+    loss = build_loss(config, source, spec).to(fabric.device)
     check_truth(spec, (train, validation), config.trainer.monitor)
     augment = None if config.augment.batch is None else instantiate(config.augment.batch)
     sample = None if config.augment.sample is None else instantiate(config.augment.sample)
@@ -101,16 +97,20 @@ def build_fit(
     )
 
 
-def build_loss(node: Any, source: Source, spec: ModelSpec) -> nn.Module:
-    """The loss that a config describes, told how the training split is labelled.
+def build_loss(config: TrainConfig, source: Source, spec: ModelSpec) -> nn.Module:
+    """The loss that a config describes, told how what it will see is labelled.
 
     Raises:
         ConfigError: it needs a head that the model lacks, or leaves one untrained.
     """
-    train = source.split("train")
-    affect = 0 if train.affect is None else int(np.isfinite(train.affect).sum())
-    counts = LabelCounts(len(train), train.counts(len(source.labels)).tolist(), affect)
-    loss: nn.Module = instantiate(node, counts=counts)
+    mixed = config.augment.mix.share
+    if "affect" in spec.heads and mixed == 1:
+        raise ConfigError(
+            "augment.mix.probability must be below 1 where valence and arousal are trained, for a blend has none, "
+            "got 1.0; set augment.mix.probability=0.5"
+        )
+    counts = label_counts(source.split("train"), config.trainer.sampler, mixed, len(source.labels))
+    loss: nn.Module = instantiate(config.loss, counts=counts)
     if set(loss.heads) != set(spec.heads):  # type: ignore[arg-type]
         wanted, name = ",".join(loss.heads), type(loss).__name__  # type: ignore[arg-type]
         raise ConfigError(
@@ -118,6 +118,21 @@ def build_loss(node: Any, source: Source, spec: ModelSpec) -> nn.Module:
             f"set model.heads=[{wanted}] or another loss"
         )
     return loss
+
+
+def label_counts(train: Split, sampler: str, mixed: float, classes: int) -> LabelCounts:
+    """The labels of an epoch's targets, on average: of what the sampler draws, so that class weights and priors correct
+    what it leaves and never correct twice; of the votes where they are the targets, so that the mean weight is 1; of
+    valence and arousal outside mixed batches.
+    """
+    draws = expected_draws(train, sampler)
+    if train.votes is not None:
+        faces = draws @ train.votes
+    else:
+        labelled = train.labels >= 0
+        faces = np.bincount(train.labels[labelled], draws[labelled], minlength=classes)
+    known = 0.0 if train.affect is None else float(draws @ np.isfinite(train.affect).sum(1))
+    return LabelCounts(float(draws.sum()), faces.tolist(), known * (1 - mixed))
 
 
 def build_teacher(config: TrainConfig, loss: nn.Module, spec: ModelSpec, fabric: Fabric) -> Teacher | None:

@@ -32,7 +32,8 @@ class FitOptions:
     Attributes:
         epochs: passes over the training split.
         batch_size: faces of an optimizer step, over all processes together.
-        accumulate: cut each batch into so many parts, which saves memory and changes nothing but batch statistics.
+        accumulate: cut each batch into so many microbatches, which saves memory and changes nothing but batch
+            statistics and the correlation in losses.Affect.
         clip: largest norm of the gradient, or None.
         freeze_epochs: train only the heads for so many epochs.
     """

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from ferlab.data.source import Source
 from ferlab.errors import TrainingError
+from ferlab.losses import Affect
 from ferlab.past import Past
 from ferlab.provenance import command_line, commit, environment
 from ferlab.train.config import TrainConfig
@@ -91,3 +92,11 @@ def note_past(past: Past | None, folder: RunFolder, console: Console) -> None:
     unknown = "" if past.whole else "; what its start weights or teacher saw is not known"
     console.print(f"seen    {len(past.trained):,} faces to train on, {len(past.selected):,} to select on{unknown}")
     past.write(folder.past)
+
+
+def note_concordance(run: Fit, console: Console) -> None:
+    """Say where the number of parts changes what is trained: a correlation is no mean over faces."""
+    parts = run.options.accumulate * run.state.fabric.world_size
+    if parts > 1 and any(isinstance(loss, Affect) and loss.ccc for loss in run.state.loss.modules()):
+        faces = run.options.batch_size / parts
+        console.print(f"note: the loss 1 - CCC is that of each microbatch of about {faces:.0f} faces, not of the batch")

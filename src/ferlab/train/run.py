@@ -22,7 +22,7 @@ from ferlab.train.fit import Epoch, Fit, fit
 from ferlab.train.folder import RunFolder, new_folder
 from ferlab.train.interrupt import listening
 from ferlab.train.progress import ProgressView
-from ferlab.train.record import announce, compare, describe, note_past, note_teacher, note_weights
+from ferlab.train.record import announce, compare, describe, note_concordance, note_past, note_teacher, note_weights
 from ferlab.train.seen import past_of_run
 from ferlab.train.state import Best, Position, load_checkpoint, save_checkpoint
 from ferlab.train.tracking import Tracker, TrackerOptions
@@ -90,6 +90,7 @@ def train(options: TrainConfig | Sequence[str] = (), earlier: RunFolder | None =
         run = build_fit(options, source, spec, fabric, stop, view.step, clock)
         note_weights(run, record, console)
         note_teacher(run, record, console, earlier, resumed is not None)
+        note_concordance(run, console)
         past = past_of_run(run, source, trainer.sampler, resumed) if fabric.is_global_zero else None
         folder = resumed or new_run(options, source, fabric)  # not before: what cannot be built leaves nothing behind
         console.print(f"run     {folder.path}")

@@ -22,7 +22,7 @@ class MixOptions:
     Attributes:
         mixup: α of MixUp's Beta(α, α) (Zhang et al. 2018, arXiv:1710.09412, eq. 1); 0 turns it off.
         cutmix: α of CutMix (Yun et al. 2019, arXiv:1905.04899, eq. 1); 0 turns it off.
-        probability: of mixing a batch at all. With both on, each has half of it.
+        probability: of mixing a batch at all, a step's over all processes. With both on, each has half of it.
     """
 
     mixup: float = 0.0
@@ -32,6 +32,11 @@ class MixOptions:
     def __post_init__(self) -> None:
         if self.mixup < 0 or self.cutmix < 0 or not 0 <= self.probability <= 1:
             raise ConfigError(f"augment.mix must have α of 0 or more and a probability in [0, 1], got {self}")
+
+    @property
+    def share(self) -> float:
+        """Of the batches that are mixed, on average."""
+        return self.probability if self.mixup or self.cutmix else 0.0
 
 
 @dataclass(frozen=True)
@@ -74,9 +79,11 @@ def draw_class(votes: Tensor, uniform: Tensor) -> Tensor:
 def mix(
     images: Tensor, targets: dict[str, Tensor], options: MixOptions, classes: int, rng: np.random.Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Blend each face with the one at the mirrored place of the batch.
+    """Blend each face with the one at the mirrored place of the batch; `plan` cuts a step so that this is the same face
+    as in the whole of it.
 
-    Valence and arousal have no meaning for a blend: they become unknown (NaN).
+    Valence and arousal become unknown (NaN): blended as the classes' shares are, they can be arbitrarily wrong (Yao et
+    al. 2022, arXiv:2210.05775).
     """
     kinds = [name for name in ("mixup", "cutmix") if getattr(options, name) > 0]
     if not kinds or rng.random() >= options.probability:

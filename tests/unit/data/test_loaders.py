@@ -4,7 +4,7 @@ import torch
 
 from ferlab.data.augment import BatchAugment
 from ferlab.data.images import FileImages
-from ferlab.data.loaders import Resident, Streamed, epoch_order, plan
+from ferlab.data.loaders import Resident, Streamed, epoch_order, expected_draws, plan
 from ferlab.data.source import Split
 from ferlab.data.synthetic import DrawnImages
 from ferlab.errors import ConfigError, DataError
@@ -50,7 +50,9 @@ def streamed(split, sample=None, workers=0, spec=None, channels_last=False):
 
 
 def pixels_of(feed, parts, epoch=0):
-    return torch.cat([batch.images for batch in feed.batches(epoch, parts)])
+    """Of all parts, in the epoch's order."""
+    images = torch.cat([batch.images for batch in feed.batches(epoch, parts)])
+    return images[np.concatenate([part.positions for part in parts]).argsort()]
 
 
 # plan: which faces a process runs, and when
@@ -87,8 +89,18 @@ def test_a_process_without_a_face_takes_part_with_weight_zero():
     plans = [parts_of(9, 8, rank=rank, world=3) for rank in range(3)]
     assert [[part.share for part in parts if part.step == 1] for parts in plans] == [[1.0], [0.0], [0.0]]
     assert [len(parts[-1].rows) for parts in plans] == [1, 1, 1]
-    assert [parts[0].positions.tolist() for parts in plans] == [[0, 3, 6], [1, 4, 7], [2, 5]]
-    assert [parts[0].share for parts in plans] == [3 / 8, 3 / 8, 2 / 8]
+    assert [parts[0].positions.tolist() for parts in plans] == [[0, 3, 4, 7], [1, 6], [2, 5]]
+    assert [parts[0].share for parts in plans] == [4 / 8, 2 / 8, 2 / 8]
+
+
+@pytest.mark.parametrize("n", [8, 9, 33])
+@pytest.mark.parametrize(("world", "pieces"), [(1, 1), (1, 3), (2, 1), (3, 2)])
+def test_partners_stay_together_however_a_step_is_cut(n, world, pieces):
+    for rank in range(world):
+        for part in parts_of(n, 8, pieces, rank=rank, world=world):
+            if part.share:
+                first, last = part.step * 8, min(part.step * 8 + 8, n) - 1
+                assert (part.positions[::-1] == first + last - part.positions).all()
 
 
 @pytest.mark.parametrize(("world", "pieces"), [(1, 4), (2, 1), (3, 2)])
@@ -163,6 +175,18 @@ def test_weighted_never_draws_a_face_without_a_class():
     split.labels[:] = -1
     with pytest.raises(ConfigError, match=r"^trainer\.sampler=weighted needs faces with a class, train has none"):
         epoch_order(split, "weighted", 0, 0)
+
+
+@pytest.mark.parametrize("sampler", ["shuffle", "weighted"])
+def test_expected_draws_are_the_mean_of_what_epochs_see(sampler):
+    split = labelled(60, 30, 10)
+    split.labels[[0, 61]] = -1
+    draws = expected_draws(split, sampler)
+    orders = [epoch_order(split, sampler, 0, epoch) for epoch in range(300)]
+    seen = np.bincount(np.concatenate(orders), minlength=100) / 300
+    assert draws.sum() == pytest.approx(len(orders[0]))
+    assert seen.tolist() == pytest.approx(draws.tolist(), abs=0.5)  # 4 standard deviations of the rarest
+    assert seen[[0, 61]].tolist() == draws[[0, 61]].tolist()
 
 
 def test_an_unknown_sampler_names_the_nearest():

@@ -202,6 +202,31 @@ def test_mixing_follows_seed_epoch_and_step_and_nothing_else():
         assert not torch.equal(other[1]["expression"], targets["expression"])
 
 
+@pytest.mark.parametrize("options", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
+@pytest.mark.parametrize("n", [16, 21])
+def test_what_a_face_becomes_does_not_depend_on_how_the_step_is_cut(options, n):
+    """Bit for bit: over microbatches (accumulate) and processes, the last step being short."""
+    images = torch.randint(0, 256, (n, 1, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    expression = torch.rand(n, 5, generator=torch.Generator().manual_seed(4))
+    transform = Transform(5, 0, draw=True, augment=BatchAugment(), mixing=MixOptions(**options))
+
+    def mixed(pieces, world):
+        pixels, targets = torch.empty(n, 1, 48, 48), torch.empty(n, 5)
+        for rank in range(world):
+            for part in plan(np.arange(n), 16, pieces, seed=4, epoch=0, rank=rank, world=world):
+                if part.share:
+                    rows = torch.from_numpy(part.rows)
+                    became = transform(Batch(part, images[rows], {"expression": expression[rows]}), 0)
+                    pixels[rows], targets[rows] = became[0], became[1]["expression"]
+        return pixels, targets
+
+    whole = mixed(1, 1)
+    assert (whole[1].max(1).values < 1).any()  # blends of two classes are among them
+    for pieces, world in ((2, 1), (4, 1), (1, 2), (2, 3)):
+        for a, b in zip(mixed(pieces, world), whole, strict=True):
+            assert torch.equal(a, b)
+
+
 def test_a_drawn_class_can_be_mixed():
     votes = torch.tensor([[0.5, 0.5, 0.0]]).expand(6, 3)
     transform = Transform(3, 0, draw=True, augment=BatchAugment(), mixing=MixOptions(cutmix=1.0))
