@@ -42,7 +42,7 @@ def face_hash(pixels: "Image") -> int:
     Among a million faces two different ones share a hash with a chance of 1 in 37 million.
     """
     result = hashlib.blake2b(np.array(pixels.shape, "<u4").tobytes(), digest_size=8)
-    result.update(np.ascontiguousarray(pixels))
+    result.update(pixels.tobytes())
     return int.from_bytes(result.digest(), "little")
 
 

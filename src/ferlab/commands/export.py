@@ -94,10 +94,10 @@ def export(invocation: "Invocation") -> int:
         calibration = prepared(bundle.spec, train, evenly(np.arange(len(train)), settings.calibration))
     reference = answer_all(bundle, sample.images)
     job = Job(
-        bundle, settings.graph, settings.layout, source.protocol,
+        bundle, settings.graph, settings.layout, source.protocol_of("validation"),
         calibration, sample, reference, settings.threads, folder,
     )  # fmt: skip
-    print(f"{len(sample.images):,} validation faces of {source.protocol}")
+    print(f"{len(sample.images):,} validation faces of {job.protocol}")
     rows, refused = [], []
     for name in progress("exporting", names):
         try:

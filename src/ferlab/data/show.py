@@ -199,7 +199,7 @@ def _mark(axis: Axes, means: dict[str, npt.NDArray[np.float32]]) -> None:
 
 
 def _title(figure: Figure, source: Source, split: Split | None = None) -> None:
-    text = f"{source.protocol} — {split.name}" if split else source.protocol
+    text = f"{source.protocol_of(split.name)} — {split.name}" if split else source.protocol
     letters = int(13 * figure.get_figwidth())  # that fit a line
     figure.suptitle(textwrap.fill(text, letters), fontsize=10, color=INK, x=0.01, ha="left")
 
