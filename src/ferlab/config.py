@@ -6,6 +6,8 @@ The only user of hydra and omegaconf. They are imported inside the functions, so
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -202,28 +204,53 @@ def to_yaml(config: Any) -> str:
 
 
 def load(file: Path) -> "DictConfig":
-    """A run's config; ConfigError if it cannot be read, or names code that nothing under conf/ names.
+    """A run's config. ferlab writes values and no references, so that nothing in it needs to be resolved.
 
-    A run's folder may come from elsewhere, and what a `_target_` names is called.
+    A run's folder may come from elsewhere: what a `_target_` names is called, and a reference can make one, read the
+    environment, or another file's keys.
+
+    Raises:
+        ConfigError: it cannot be read, holds a reference, or names code that nothing under conf/ names.
     """
+    import yaml
     from omegaconf import DictConfig, OmegaConf
 
+    if not file.is_file():
+        raise ConfigError(f"{file} must be a run's config, got no such file; check the path")
     try:
-        config = OmegaConf.load(file)
+        text = file.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):  # nine of nine of nine … fill memory
+            raise ConfigError(f"{file} must hold values, got a YAML alias; write the value itself")
+        config = OmegaConf.load(StringIO(text))
+    except ConfigError:
+        raise
     except Exception as error:  # yaml and omegaconf raise unrelated types
         reason = " ".join(str(error).split())
         raise ConfigError(f"{file} must be a run's config, got {reason}; check the path") from error
     if not isinstance(config, DictConfig):
         raise ConfigError(f"{file} must hold keys and values, got a list; check the path")
-    trusted = _targets("".join(path.read_text(encoding="utf-8") for path in conf_dir().rglob("*.yaml")))
-    for target in sorted(_targets(OmegaConf.to_yaml(config)) - trusted):
-        raise ConfigError(f"{file} must name code that conf/ names, got '{target}'; {suggest(target, trusted)}")
+    _check_trusted(OmegaConf.to_container(config, resolve=False), str(file))
     return config
 
 
-def _targets(text: str) -> set[str]:
-    """Everything that a `_target_` names in some YAML."""
-    return {name.strip("'\"") for name in re.findall(r"_target_['\"]?\s*:\s*([^\s,}]+)", text)}
+def _check_trusted(value: Any, where: str) -> None:
+    """Raise a ConfigError if nested plain values hold a reference, or a `_target_` that nothing under conf/ names."""
+    if isinstance(value, str) and "${" in value:
+        raise ConfigError(f"{where} must hold values, got the reference {value[:80]!r}; write the value itself")
+    if isinstance(value, dict) and "_target_" in value and (target := str(value["_target_"])) not in _trusted():
+        raise ConfigError(
+            f"{where} must name code that a file under conf/ names, got {target!r}; {suggest(target, _trusted())}"
+        )
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_trusted(part, where)
+
+
+@cache
+def _trusted() -> frozenset[str]:
+    """Everything that a `_target_` names under conf/, the user's own files there included."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in conf_dir().rglob("*.yaml"))
+    return frozenset(re.findall(r"_target_\s*:\s*([\w.]+)", text))
 
 
 def for_training(overrides: Sequence[str], earlier: str | None) -> "DictConfig":
@@ -281,21 +308,29 @@ def repeat(file: Path, overrides: Sequence[str]) -> "DictConfig":
 
 
 def instantiate(node: Any, **arguments: Any) -> Any:
-    """Build the object that a trusted config names by `_target_`; a ferlab error inside it comes out as itself.
+    """Build the object that a config names by `_target_`; a ferlab error inside it comes out as itself.
 
     `arguments` are passed as they are: hydra itself would copy them.
+
+    Raises:
+        ConfigError: it cannot be built, or it or a part of it is nothing that conf/ names, whoever wrote the config.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate as hydra_instantiate
+    from omegaconf import DictConfig, OmegaConf
 
     from ferlab.errors import FerlabError
 
+    values = plain(node if isinstance(node, DictConfig) else OmegaConf.create(node))
+    if "_target_" not in values:
+        raise ConfigError(f"what is built must name its code by _target_, got {str(values)[:80]}; see --cfg")
+    _check_trusted(values, "the config")  # after resolving, which can make a target; hydra would resolve once more
     try:
-        return hydra_instantiate(node, _convert_="all", _partial_=True)(**arguments)
+        return hydra_instantiate(values, _convert_="all", _partial_=True)(**arguments)
     except FerlabError:
         raise
     except (InstantiationException, TypeError, ValueError) as error:
         if isinstance(error.__cause__, FerlabError):  # of a part, which hydra builds first
             raise error.__cause__ from error
         reason = " ".join(str(error.__cause__ or error).split())
-        raise ConfigError(f"cannot build {node['_target_']}: {reason}; see --cfg for its keys") from error
+        raise ConfigError(f"cannot build {values['_target_']}: {reason}; see --cfg for its keys") from error
