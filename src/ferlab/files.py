@@ -69,10 +69,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def why_unwritable(error: Exception) -> str:
-    """Why a file could not be written; torch and safetensors report a full disk in words of their own."""
-    text = " ".join(str(error).split())
-    if getattr(error, "errno", None) == errno.ENOSPC or any(
+def why_unwritable(error: BaseException) -> str:
+    """Why a file could not be written; torch and safetensors report a full disk in words of their own.
+
+    torch raises a RuntimeError while the OSError of the file that it writes to is on its way, which is its context.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    text = " ".join(str(cause or error).split())
+    if getattr(cause, "errno", None) == errno.ENOSPC or any(
         sign in text for sign in ("file write failed", "os error 28")
     ):
         return "no space left on the disk"
