@@ -257,7 +257,7 @@ def for_training(overrides: Sequence[str], earlier: str | None) -> "DictConfig":
     """The config of a new run, of one that repeats an earlier run, or of one that `resume=RUN` goes on with.
 
     Args:
-        overrides: `key=value`; a resumed run takes no other than `resume`.
+        overrides: `key=value`; a resumed run takes no other than `resume` and `tracker.…`.
         earlier: the folder of the run to repeat, or None.
 
     Raises:
@@ -268,21 +268,42 @@ def for_training(overrides: Sequence[str], earlier: str | None) -> "DictConfig":
     composed = compose("train", overrides)
     if composed.resume is None:
         return composed
-    others = [override for override in overrides if not override.startswith("resume=")]
+    tracker = [override for override in overrides if override.startswith("tracker.")]  # changes no number of the run
+    others = [override for override in overrides if not override.startswith("resume=") and override not in tracker]
     if others:
         raise ConfigError(
             f"a resumed run keeps its config, got {others[0]}; to change it: ferlab train --from {composed.resume}"
         )
-    resumed = load(Path(composed.resume) / CONFIG_FILE)
+    resumed = repeat(Path(composed.resume) / CONFIG_FILE, tracker)
     resumed.resume = composed.resume
     return resumed
+
+
+def _check_store(file: Path, config: "DictConfig", overrides: Sequence[str]) -> None:
+    """Raise a ConfigError if the metrics would go to a store that only the run's folder names."""
+    from omegaconf import OmegaConf
+
+    name, uri = (OmegaConf.select(config, f"tracker.{key}") for key in ("name", "uri"))
+    if name == "none" or uri is None or any(o.startswith("tracker.uri=") for o in overrides) or uri == own_store():
+        return
+    raise ConfigError(
+        f"{file} sends metrics to {str(uri)!r}, which neither conf/ nor this command names; "
+        f"add tracker.uri={str(uri)!r} if it is yours, or tracker.name=none"
+    )
+
+
+def own_store() -> str | None:
+    """The tracking store that the user's conf/ names; None is mlruns/ in the working folder."""
+    uri: str | None = compose("train", ["tracker=mlflow"]).tracker.uri
+    return uri
 
 
 def repeat(file: Path, overrides: Sequence[str]) -> "DictConfig":
     """The config of an earlier run, with `key=value` overrides; groups cannot be chosen anew.
 
     Raises:
-        ConfigError: no such run, or a key that its config lacks.
+        ConfigError: no such run, a key that its config lacks, or a tracking store that only its config names: a folder
+            from elsewhere must not choose who hears of this machine.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
@@ -304,6 +325,7 @@ def repeat(file: Path, overrides: Sequence[str]) -> "DictConfig":
                 raise ConfigError(f"'{key}' must have one value, got '{override}'; put brackets around a list")
             OmegaConf.update(config, key, parsed.value())
         _check_values(overrides, before, config)
+    _check_store(file, config, overrides)
     return config
 
 

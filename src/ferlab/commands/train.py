@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,11 +45,13 @@ def train(invocation: "Invocation") -> int:
     announce(source, record, console)
     tracker = Tracker(options.tracker if fabric.is_global_zero else TrackerOptions("none"), console.print)
     clock = Clock()
-    with listening() as stop, ProgressView(console, trainer.epochs, trainer.monitor) as view:
+    with listening() as stop, ProgressView(console, trainer.epochs, trainer.monitor) as view, ExitStack() as held:
         run = build_fit(options, source, spec, fabric, stop, view.step, clock)
         note_weights(run, record, console)
         note_teacher(run, record, console, earlier, resumed is not None)
         folder = resumed or new_run(options, source, fabric)  # not before: what cannot be built leaves nothing behind
+        if fabric.is_global_zero:
+            held.enter_context(folder.locked())
         console.print(f"run     {folder.path}")
         if resumed:
             run.state.restore(load_checkpoint(folder.checkpoint, fabric.device))
@@ -64,6 +67,7 @@ def train(invocation: "Invocation") -> int:
                 save_checkpoint(run.state, folder.checkpoint)
                 with clock("tracking"):
                     tracker.log_epochs([epoch.metrics] if epoch.complete else [])
+                    note_tracking(tracker, folder, record)
                 if stop.signal is not None or out_of_patience(run, trainer.patience):
                     break
         except BaseException:
@@ -71,11 +75,13 @@ def train(invocation: "Invocation") -> int:
             raise
         if stop.signal is not None and run.state.position.epoch < trainer.epochs:
             tracker.finish("KILLED")
-            say_stopped(run, folder, console)
+            note_tracking(tracker, folder, record)
+            say_stopped(run, folder, options, console)
             return 128 + stop.signal
         with clock("tracking"):
             log_artifacts(tracker, folder, run, source)
             tracker.finish("FINISHED")
+            note_tracking(tracker, folder, record)
     summarise(run, folder, options, source, clock, console)
     return 0
 
@@ -180,6 +186,13 @@ def start_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any], 
     folder.write_record(record)
 
 
+def note_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any]) -> None:
+    """Write MLflow's id down once there is one: its store may come up later than the run."""
+    if tracker.run_id is not None and record["mlflow_run"] != tracker.run_id:
+        record["mlflow_run"] = tracker.run_id
+        folder.write_record(record)
+
+
 def note_epoch(run: Fit, epoch: Epoch, folder: RunFolder) -> bool:
     """Write the epoch's metrics down; whether it is the best so far."""
     value, best = epoch.metrics[f"validation/{run.monitor}"], run.state.best
@@ -196,11 +209,12 @@ def out_of_patience(run: Fit, patience: int) -> bool:
     return bool(patience) and run.state.position.epoch - run.state.best.epoch >= patience
 
 
-def say_stopped(run: Fit, folder: RunFolder, console: Console) -> None:
-    """Where the run stands and how to go on."""
+def say_stopped(run: Fit, folder: RunFolder, options: TrainConfig, console: Console) -> None:
+    """Where the run stands and how to go on; a tracking store has to be named again, see `config.repeat`."""
     position = run.state.position
     console.print(f"stopped after epoch {position.epoch} and {position.step} steps; all is saved. To go on:")
-    console.print(f"  ferlab train resume={shlex.quote(str(folder.path))}")
+    words = [f"resume={folder.path}"] + [f"tracker.uri={options.tracker.uri}"] * (options.tracker.uri is not None)
+    console.print(f"  ferlab train {' '.join(map(shlex.quote, words))}")
 
 
 def data_options(data: Mapping[str, Any], name: str) -> list[str]:
