@@ -58,6 +58,20 @@ def creating_folder(path: Path, replace: bool = True) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def clear_leftovers(path: Path) -> None:
+    """Remove what a killed process left beside `path`; for a caller who knows that nobody writes it now.
+
+    A folder that was moved away when the process died, before the new one was in its place, is put back.
+    """
+    for left in sorted(path.parent.glob(f".{path.name}.*")):
+        if left.name.endswith(".old") and not path.exists():
+            os.rename(left, path)
+        elif left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, atomically."""
     with replacing(path) as temporary:

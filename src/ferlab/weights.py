@@ -49,5 +49,5 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
     result = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         result.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        result.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        result.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return result.hexdigest()

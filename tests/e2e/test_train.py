@@ -163,15 +163,16 @@ ProgressView.step = step
     in_a_save = """
 import io, os, torch
 save, saves = torch.save, 0
-def broken(values, path):
+def broken(values, file):
     global saves
     saves += 1
     if saves == 3:
         buffer = io.BytesIO()
         save(values, buffer)
-        path.write_bytes(buffer.getvalue()[:len(buffer.getvalue()) // 2])
+        file.write(buffer.getvalue()[:len(buffer.getvalue()) // 2])
+        file.flush()
         os.kill(os.getpid(), 9)
-    save(values, path)
+    save(values, file)
 torch.save = broken
 """
     for code, epochs in ((in_an_epoch, 1), (in_a_save, 2)):
@@ -182,6 +183,7 @@ torch.save = broken
         assert torch.load(killed.checkpoint, weights_only=True)["position"]["epoch"] == epochs
         assert main(["train", f"resume={killed.path}"]) == 0
         assert_same(whole, killed)
+        assert [path.name for path in killed.checkpoint.parent.iterdir()] == ["last.pt"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C with workers"])

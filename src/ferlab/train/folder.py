@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ferlab.errors import TrainingError
-from ferlab.files import write_json, write_text
+from ferlab.files import clear_leftovers, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder, for one process at a time trains in it. The system lets go when the process ends, however.
+        """Hold the folder, for one process at a time trains in it, and clear what a killed one left there.
+
+        The system lets go when the process ends, however it does.
 
         Raises:
             TrainingError: another process holds it, or its file system has no locks.
@@ -62,6 +64,8 @@ class RunFolder:
                 raise TrainingError(
                     f"cannot lock {self.config}: {error.strerror}; set outputs=… to a folder on another file system"
                 ) from error
+            for path in (self.checkpoint, self.bundle):
+                clear_leftovers(path)
             yield
 
     def append(self, row: Mapping[str, float]) -> None:
