@@ -1,5 +1,6 @@
 # Everything a fresh machine needs: Python 3.11 or newer, and make.
 .DEFAULT_GOAL := help
+UV_VERSION := 0.13.9# where there is none
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 
@@ -9,7 +10,7 @@ help: ## show this
 setup: .venv/.locked ## make the environment from the lock
 
 .venv/.locked: uv.lock pyproject.toml
-	@command -v $(UV) >/dev/null || (python3 -m venv .uv && .uv/bin/pip install --quiet uv)
+	@command -v $(UV) >/dev/null || (python3 -m venv .uv && .uv/bin/pip install --quiet uv==$(UV_VERSION))
 	$(UV) sync --frozen --all-extras
 	@touch $@
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
 
 from ferlab.documents import check_label_map, read_document, spec_of, write_documents
 from ferlab.errors import BundleError, ConfigError, FerlabError, suggest
@@ -19,6 +18,7 @@ from ferlab.models import Net, build
 from ferlab.past import FILE, Past, past_in
 from ferlab.runner import Runner
 from ferlab.spec import Image, ModelSpec
+from ferlab.weights import read_weights, write_weights
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def save_bundle(bundle: Bundle, path: Path, metrics: Mapping[str, Any], card: st
     try:
         with creating_folder(path) as folder:
             with replacing(folder / "weights.safetensors") as file:  # safetensors makes it private
-                save_file(weights, file, metadata=_seal(bundle.spec, bundle.model))
+                write_weights(file, weights, _seal(bundle.spec, bundle.model))
             if bundle.past is not None:
                 bundle.past.write(folder / FILE)
                 provenance["past"] = bundle.past.summary
@@ -110,9 +110,8 @@ def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
     check_label_map(folder / "label_map.json", spec)
     weights = folder / "weights.safetensors"
     try:
-        with safe_open(weights, "pt") as opened:
-            seal = opened.metadata() or {}
-        net.load_state_dict(load_file(weights))
+        seal, tensors = read_weights(weights)
+        net.load_state_dict(tensors)
     except FileNotFoundError as error:
         raise BundleError(f"{folder} must hold weights.safetensors, got none; copy the whole bundle") from error
     except (SafetensorError, RuntimeError, OSError) as error:

@@ -6,6 +6,8 @@ The only user of hydra and omegaconf. They are imported inside the functions, so
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -202,35 +204,60 @@ def to_yaml(config: Any) -> str:
 
 
 def load(file: Path) -> "DictConfig":
-    """A run's config; ConfigError if it cannot be read, or names code that nothing under conf/ names.
+    """A run's config. ferlab writes values and no references, so that nothing in it needs to be resolved.
 
-    A run's folder may come from elsewhere, and what a `_target_` names is called.
+    A run's folder may come from elsewhere: what a `_target_` names is called, and a reference can make one, read the
+    environment, or another file's keys.
+
+    Raises:
+        ConfigError: it cannot be read, holds a reference, or names code that nothing under conf/ names.
     """
+    import yaml
     from omegaconf import DictConfig, OmegaConf
 
+    if not file.is_file():
+        raise ConfigError(f"{file} must be a run's config, got no such file; check the path")
     try:
-        config = OmegaConf.load(file)
+        text = file.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):  # nine of nine of nine … fill memory
+            raise ConfigError(f"{file} must hold values, got a YAML alias; write the value itself")
+        config = OmegaConf.load(StringIO(text))
+    except ConfigError:
+        raise
     except Exception as error:  # yaml and omegaconf raise unrelated types
         reason = " ".join(str(error).split())
         raise ConfigError(f"{file} must be a run's config, got {reason}; check the path") from error
     if not isinstance(config, DictConfig):
         raise ConfigError(f"{file} must hold keys and values, got a list; check the path")
-    trusted = _targets("".join(path.read_text(encoding="utf-8") for path in conf_dir().rglob("*.yaml")))
-    for target in sorted(_targets(OmegaConf.to_yaml(config)) - trusted):
-        raise ConfigError(f"{file} must name code that conf/ names, got '{target}'; {suggest(target, trusted)}")
+    _check_trusted(OmegaConf.to_container(config, resolve=False), str(file))
     return config
 
 
-def _targets(text: str) -> set[str]:
-    """Everything that a `_target_` names in some YAML."""
-    return {name.strip("'\"") for name in re.findall(r"_target_['\"]?\s*:\s*([^\s,}]+)", text)}
+def _check_trusted(value: Any, where: str) -> None:
+    """Raise a ConfigError if nested plain values hold a reference, or a `_target_` that nothing under conf/ names."""
+    if isinstance(value, str) and "${" in value:
+        raise ConfigError(f"{where} must hold values, got the reference {value[:80]!r}; write the value itself")
+    if isinstance(value, dict) and "_target_" in value and (target := str(value["_target_"])) not in _trusted():
+        raise ConfigError(
+            f"{where} must name code that a file under conf/ names, got {target!r}; {suggest(target, _trusted())}"
+        )
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_trusted(part, where)
+
+
+@cache
+def _trusted() -> frozenset[str]:
+    """Everything that a `_target_` names under conf/, the user's own files there included."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in conf_dir().rglob("*.yaml"))
+    return frozenset(re.findall(r"_target_\s*:\s*([\w.]+)", text))
 
 
 def for_training(overrides: Sequence[str], earlier: str | None) -> "DictConfig":
     """The config of a new run, of one that repeats an earlier run, or of one that `resume=RUN` goes on with.
 
     Args:
-        overrides: `key=value`; a resumed run takes no other than `resume`.
+        overrides: `key=value`; a resumed run takes no other than `resume` and `tracker.…`.
         earlier: the folder of the run to repeat, or None.
 
     Raises:
@@ -241,21 +268,42 @@ def for_training(overrides: Sequence[str], earlier: str | None) -> "DictConfig":
     composed = compose("train", overrides)
     if composed.resume is None:
         return composed
-    others = [override for override in overrides if not override.startswith("resume=")]
+    tracker = [override for override in overrides if override.startswith("tracker.")]  # changes no number of the run
+    others = [override for override in overrides if not override.startswith("resume=") and override not in tracker]
     if others:
         raise ConfigError(
             f"a resumed run keeps its config, got {others[0]}; to change it: ferlab train --from {composed.resume}"
         )
-    resumed = load(Path(composed.resume) / CONFIG_FILE)
+    resumed = repeat(Path(composed.resume) / CONFIG_FILE, tracker)
     resumed.resume = composed.resume
     return resumed
+
+
+def _check_store(file: Path, config: "DictConfig", overrides: Sequence[str]) -> None:
+    """Raise a ConfigError if the metrics would go to a store that only the run's folder names."""
+    from omegaconf import OmegaConf
+
+    name, uri = (OmegaConf.select(config, f"tracker.{key}") for key in ("name", "uri"))
+    if name == "none" or uri is None or any(o.startswith("tracker.uri=") for o in overrides) or uri == own_store():
+        return
+    raise ConfigError(
+        f"{file} sends metrics to {str(uri)!r}, which neither conf/ nor this command names; "
+        f"add tracker.uri={str(uri)!r} if it is yours, or tracker.name=none"
+    )
+
+
+def own_store() -> str | None:
+    """The tracking store that the user's conf/ names; None is mlruns/ in the working folder."""
+    uri: str | None = compose("train", ["tracker=mlflow"]).tracker.uri
+    return uri
 
 
 def repeat(file: Path, overrides: Sequence[str]) -> "DictConfig":
     """The config of an earlier run, with `key=value` overrides; groups cannot be chosen anew.
 
     Raises:
-        ConfigError: no such run, or a key that its config lacks.
+        ConfigError: no such run, a key that its config lacks, or a tracking store that only its config names: a folder
+            from elsewhere must not choose who hears of this machine.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
@@ -277,25 +325,34 @@ def repeat(file: Path, overrides: Sequence[str]) -> "DictConfig":
                 raise ConfigError(f"'{key}' must have one value, got '{override}'; put brackets around a list")
             OmegaConf.update(config, key, parsed.value())
         _check_values(overrides, before, config)
+    _check_store(file, config, overrides)
     return config
 
 
 def instantiate(node: Any, **arguments: Any) -> Any:
-    """Build the object that a trusted config names by `_target_`; a ferlab error inside it comes out as itself.
+    """Build the object that a config names by `_target_`; a ferlab error inside it comes out as itself.
 
     `arguments` are passed as they are: hydra itself would copy them.
+
+    Raises:
+        ConfigError: it cannot be built, or it or a part of it is nothing that conf/ names, whoever wrote the config.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate as hydra_instantiate
+    from omegaconf import DictConfig, OmegaConf
 
     from ferlab.errors import FerlabError
 
+    values = plain(node if isinstance(node, DictConfig) else OmegaConf.create(node))
+    if "_target_" not in values:
+        raise ConfigError(f"what is built must name its code by _target_, got {str(values)[:80]}; see --cfg")
+    _check_trusted(values, "the config")  # after resolving, which can make a target; hydra would resolve once more
     try:
-        return hydra_instantiate(node, _convert_="all", _partial_=True)(**arguments)
+        return hydra_instantiate(values, _convert_="all", _partial_=True)(**arguments)
     except FerlabError:
         raise
     except (InstantiationException, TypeError, ValueError) as error:
         if isinstance(error.__cause__, FerlabError):  # of a part, which hydra builds first
             raise error.__cause__ from error
         reason = " ".join(str(error.__cause__ or error).split())
-        raise ConfigError(f"cannot build {node['_target_']}: {reason}; see --cfg for its keys") from error
+        raise ConfigError(f"cannot build {values['_target_']}: {reason}; see --cfg for its keys") from error

@@ -58,6 +58,20 @@ def creating_folder(path: Path, replace: bool = True) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def clear_leftovers(path: Path) -> None:
+    """Remove what a killed process left beside `path`; for a caller who knows that nobody writes it now.
+
+    A folder that was moved away when the process died, before the new one was in its place, is put back.
+    """
+    for left in sorted(path.parent.glob(f".{path.name}.*")):
+        if left.name.endswith(".old") and not path.exists():
+            os.rename(left, path)
+        elif left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, atomically."""
     with replacing(path) as temporary:
@@ -69,10 +83,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def why_unwritable(error: Exception) -> str:
-    """Why a file could not be written; torch and safetensors report a full disk in words of their own."""
-    text = " ".join(str(error).split())
-    if getattr(error, "errno", None) == errno.ENOSPC or any(
+def why_unwritable(error: BaseException) -> str:
+    """Why a file could not be written; torch and safetensors report a full disk in words of their own.
+
+    torch raises a RuntimeError while the OSError of the file that it writes to is on its way, which is its context.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    text = " ".join(str(cause or error).split())
+    if getattr(cause, "errno", None) == errno.ENOSPC or any(
         sign in text for sign in ("file write failed", "os error 28")
     ):
         return "no space left on the disk"

@@ -1,7 +1,10 @@
 """`ferlab benchmark` and `ferlab ui`: that they measure and refuse what they say, not how fast anything is."""
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -152,3 +155,40 @@ def test_ui_needs_runs_and_a_free_port(capsys: pytest.CaptureFixture[str]) -> No
         taken.listen()
         assert main(["ui", f"port={taken.getsockname()[1]}"]) == 2
     assert "port=" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 0)],
+    ids=["SIGTERM", "SIGHUP", "Ctrl-C"],
+)
+def test_ui_takes_its_server_and_the_servers_workers_with_it(number: signal.Signals, code: int) -> None:
+    """The server here is a stand-in that has a worker, as MLflow's has, and says who both are."""
+    Path("mlruns").mkdir()
+    Path("mlruns/mlflow.db").touch()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    stand_in = """
+import os, signal, subprocess, sys, time
+worker = subprocess.Popen(["sleep", "1000"])
+print("pids", os.getpid(), worker.pid, flush=True)
+time.sleep(1000)
+"""
+    code_of_ui = f"""
+import subprocess, sys
+import ferlab.commands.ui
+from ferlab.cli import main
+popen = subprocess.Popen
+subprocess.Popen = lambda command, **options: popen([sys.executable, "-c", {stand_in!r}], **options)
+sys.exit(main(["ui", "port={port}"]))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code_of_ui], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        pids = next(line for line in process.stdout if line.startswith("pids")).split()[1:]
+        process.send_signal(number)
+        assert process.wait(timeout=60) == code
+    for pid in pids:
+        status = Path(f"/proc/{pid}/status")
+        assert not status.exists() or "State:\tZ" in status.read_text(), f"{pid} goes on"

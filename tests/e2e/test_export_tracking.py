@@ -114,6 +114,13 @@ def test_a_dead_server_never_stops_an_export(bundle_alone, capsys):
     )
     assert main(["export", f"bundle={bundle_alone}", *DRAWN]) == 0
     out = capsys.readouterr().out
+    assert (
+        "the training was tracked at 'http://127.0.0.1:9', which neither conf/ nor this command names: nothing is"
+        in out
+    )
+    assert "MLflow at" not in out
+    assert main(["export", f"bundle={bundle_alone}", *DRAWN, "tracker=mlflow", "tracker.uri=http://127.0.0.1:9"]) == 0
+    out = capsys.readouterr().out
     assert out.count("MLflow at http://127.0.0.1:9 failed") == 1
     assert "the files are written" in out
     assert (bundle_alone / "exports" / "model.onnx").is_file()

@@ -50,6 +50,17 @@ def test_csv_has_a_column_for_every_label_in_order(tmp_path, crops, expected, ca
         assert [float(row[name]) for name in LABELS] == pytest.approx(list(shares.values()), abs=1e-5)
 
 
+@pytest.mark.parametrize("first", [*"=+-@", "\t", "\r", "\n"])
+def test_csv_holds_no_formulas(tmp_path, crops, bundle, capsys, monkeypatch, first):
+    name = f'{first}cmd|" -C calc"!A1.png'
+    (crops / NAMES[0]).rename(crops / name)
+    monkeypatch.chdir(crops)
+    assert predict(tmp_path, "*cmd*", "format=csv") == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out, newline=""))
+    assert row["source"] == f"'{name}"
+    assert all(0 <= float(row[label]) <= 1 for label in LABELS)
+
+
 def test_table_reads_well_when_piped(tmp_path, crops, expected, capsys):
     long = tmp_path / ("deep" * 20) / NAMES[0]
     long.parent.mkdir()

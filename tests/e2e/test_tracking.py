@@ -1,6 +1,12 @@
 """What reaches MLflow, and that a tracker in trouble never stops a run."""
 
+import contextlib
 import json
+import socket
+import sqlite3
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import mlflow
@@ -10,6 +16,7 @@ import torch
 
 import ferlab
 from ferlab.cli import main
+from ferlab.train import tracking
 from ferlab.train.folder import RunFolder
 from ferlab.train.tracking import Tracker, TrackerOptions, flatten
 
@@ -94,7 +101,8 @@ def test_a_dead_server_never_stops_training(capsys: pytest.CaptureFixture[str]) 
     assert (path / "bundle" / "spec.json").is_file()
 
 
-def test_what_a_server_missed_is_sent_when_it_is_back(tmp_path: Path) -> None:
+def test_what_a_server_missed_is_sent_when_it_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "REST", 0.0)
     said: list[str] = []
     tracker = Tracker(TrackerOptions(uri=f"sqlite:///{tmp_path}/mlruns/mlflow.db"), said.append)
     tracker.start("run", {"a": {"train: no FER+ picture": 1}}, {}, None, [])
@@ -115,6 +123,178 @@ def test_what_a_server_missed_is_sent_when_it_is_back(tmp_path: Path) -> None:
     assert values == [(1, 3.0), (2, 2.0), (3, 1.0), (4, 0.5)]
     assert len(said) == 1
     assert "training goes on" in said[0]
+
+
+def local(folder: Path, say) -> Tracker:
+    """A tracker on a database in `folder`, and the store of the test's process beside it."""
+    return Tracker(TrackerOptions(uri=f"sqlite:///{folder}/mlflow.db"), say)
+
+
+def only_run(folder: Path) -> mlflow.entities.Run:
+    found = mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
+    (run,) = found.search_runs([found.get_experiment_by_name("ferlab").experiment_id])
+    return run
+
+
+def test_a_store_that_comes_up_later_gets_the_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "REST", 0.0)
+    said: list[str] = []
+    folder = tmp_path / "store"
+    folder.write_text("a file where the store's folder belongs")
+    tracker = local(folder, said.append)
+    tracker.start("run", {"a": 1}, {}, None, [{"epoch": 1, "loss": 3.0}])
+    tracker.log_epochs([{"epoch": 2, "loss": 2.0}])
+    assert tracker.run_id is None
+    folder.unlink()
+    tracker.log_epochs([{"epoch": 3, "loss": 1.0}])
+    tracker.finish("FINISHED")
+    run = only_run(folder)
+    assert (run.info.run_id, run.info.status, run.data.params) == (tracker.run_id, "FINISHED", {"a": "1"})
+    found = mlflow.MlflowClient(tracking_uri=tracker.options.address).get_metric_history(tracker.run_id, "loss")
+    assert sorted((m.step, m.value) for m in found) == [(1, 3.0), (2, 2.0), (3, 1.0)]
+    assert len(said) == 1
+
+
+def test_a_store_that_fails_rests_until_the_end_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "REST", 1e9)
+    folder = tmp_path / "store"
+    folder.write_text("")
+    tracker = local(folder, lambda line: None)
+    tracker.start("run", {}, {}, None, [])
+    folder.unlink()
+    tracker.log_epochs([{"epoch": 1, "loss": 3.0}])
+    assert not folder.exists()
+    tracker.finish("FINISHED")
+    assert only_run(folder).data.metrics == {"epoch": 1.0, "loss": 3.0}
+
+
+def test_a_run_is_not_made_twice_when_its_making_fails_halfway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "REST", 0.0)
+    fails = [True]
+    log_batch = mlflow.MlflowClient.log_batch
+
+    def failing(client, *arguments, **named):
+        if fails:
+            fails.pop()
+            raise ConnectionError("reset")
+        return log_batch(client, *arguments, **named)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_batch", failing)
+    tracker = local(tmp_path / "store", lambda line: None)
+    tracker.start("run", {"a": 1}, {}, None, [])
+    tracker.finish("FINISHED")
+    assert only_run(tmp_path / "store").data.params == {"a": "1"}
+
+
+@pytest.fixture
+def trickling():
+    """The address of a server that answers a byte at a time, for ever."""
+    over = threading.Event()
+
+    class Trickle(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the first that MLflow asks
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while not over.wait(0.05):
+                    self.wfile.write(b" ")
+
+        def log_message(self, *arguments) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Trickle)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    over.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_server_that_answers_a_byte_at_a_time_costs_its_deadline_twice(
+    trickling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "DEADLINE", 0.5)
+    monkeypatch.setattr(tracking, "REST", 0.0)
+    said: list[str] = []
+    tracker = Tracker(TrackerOptions(uri=trickling), said.append)
+    tracking._import_mlflow()
+    began = time.monotonic()
+    tracker.start("run", {}, {}, None, [])
+    for epoch in range(1, 20):
+        tracker.log_epochs([{"epoch": epoch}])
+    tracker.finish("FINISHED")
+    assert time.monotonic() - began < 2
+    assert said == [
+        f"MLflow at {trickling} failed (TimeoutError: no answer in 0.5 s); training goes on, see metrics.jsonl"
+    ]
+
+
+def test_a_locked_database_costs_its_deadline_and_gets_everything_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "store"
+    said: list[str] = []
+    tracker = local(folder, said.append)
+    tracker.start("run", {}, {}, None, [])
+    monkeypatch.setattr(tracking, "DEADLINE", 0.5)
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        for epoch in (1, 2, 3):
+            tracker.log_epochs([{"epoch": epoch, "loss": 1.0 / epoch}])
+        assert time.monotonic() - began < 2
+        other.execute("ROLLBACK")
+    monkeypatch.setattr(tracking, "DEADLINE", 60.0)
+    tracker._running.join()  # the call that was late
+    tracker.finish("FINISHED")
+    found = mlflow.MlflowClient(tracking_uri=tracker.options.address).get_metric_history(tracker.run_id, "loss")
+    assert sorted((m.step, m.value) for m in found) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert len(said) == 1
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_run_whose_store_comes_up_later_knows_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "REST", 0.0)
+    Path("mlruns").write_text("")
+    log_epochs = Tracker.log_epochs
+
+    def repaired(tracker: Tracker, rows) -> None:
+        if rows and rows[0]["epoch"] == 2:
+            Path("mlruns").unlink()
+        log_epochs(tracker, rows)
+
+    monkeypatch.setattr(Tracker, "log_epochs", repaired)
+    assert main(["train", *TINY, "tracker.model=false", "--debug"]) == 0
+    (path,) = Path("outputs").glob("*/*")
+    run_id = RunFolder(path).read_record()["mlflow_run"]
+    assert [step for step, _ in history(run_id, "epoch")] == [1, 2]
+    assert client().get_run(run_id).info.status == "FINISHED"
+
+
+def test_a_runs_folder_does_not_choose_who_hears_of_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.1)
+        uri = f"http://127.0.0.1:{server.getsockname()[1]}"
+        assert main(["train", *TINY, "trainer.epochs=1", "tracker=none", "--debug"]) == 0
+        (path,) = Path("outputs").glob("*/*")
+        file = path / "config.yaml"
+        honest = file.read_text()
+        file.write_text(honest.replace("name: none\n  uri: null", f"name: mlflow\n  uri: {uri}"))
+        capsys.readouterr()
+        for arguments in ([f"resume={path}"], ["--from", str(path)]):
+            assert main(["train", *arguments]) == 2
+            said = capsys.readouterr().err
+            assert f"config.yaml sends metrics to '{uri}', which neither conf/ nor this command names" in said
+            assert said.count("\n") == 1
+        with pytest.raises(TimeoutError):
+            server.accept()
+    assert main(["train", f"resume={path}", "tracker.name=none"]) == 0
+    assert main(["train", f"resume={path}", f"tracker.uri={uri}"]) == 0  # who names it is asked no more; it is gone
+    assert f"MLflow at {uri} failed" in capsys.readouterr().out
 
 
 def test_nested_parameters_get_dotted_names() -> None:

@@ -2,22 +2,26 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from lightning_fabric import Fabric
 
 import ferlab
 from ferlab.cli import main
+from ferlab.errors import TrainingError
 from ferlab.train.folder import RunFolder
 from ferlab.train.progress import ProgressView
 from ferlab.train.run import train
+from ferlab.train.state import FORMAT, load_checkpoint, save_checkpoint
 
 TINY = [
     "data=synthetic", "data.train=72", "data.validation=24", "data.test=8", "data.size=24", "model=small_resnet",
@@ -61,8 +65,8 @@ def assert_same(first: RunFolder, second: RunFolder) -> None:
     a, b = weights(first), weights(second)
     assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)
-    a, b = load_file(first.bundle / "weights.safetensors"), load_file(second.bundle / "weights.safetensors")
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    for name in ("weights.safetensors", "label_map.json"):  # equal trainings give equal files
+        assert (first.bundle / name).read_bytes() == (second.bundle / name).read_bytes()
 
 
 def start(*arguments: str, code: str = "") -> subprocess.Popen[str]:
@@ -162,15 +166,16 @@ ProgressView.step = step
     in_a_save = """
 import io, os, torch
 save, saves = torch.save, 0
-def broken(values, path):
+def broken(values, file):
     global saves
     saves += 1
     if saves == 3:
         buffer = io.BytesIO()
         save(values, buffer)
-        path.write_bytes(buffer.getvalue()[:len(buffer.getvalue()) // 2])
+        file.write(buffer.getvalue()[:len(buffer.getvalue()) // 2])
+        file.flush()
         os.kill(os.getpid(), 9)
-    save(values, path)
+    save(values, file)
 torch.save = broken
 """
     for code, epochs in ((in_an_epoch, 1), (in_a_save, 2)):
@@ -181,6 +186,7 @@ torch.save = broken
         assert torch.load(killed.checkpoint, weights_only=True)["position"]["epoch"] == epochs
         assert main(["train", f"resume={killed.path}"]) == 0
         assert_same(whole, killed)
+        assert [path.name for path in killed.checkpoint.parent.iterdir()] == ["last.pt"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C with workers"])
@@ -244,6 +250,95 @@ fit.train_epoch = filling
         subprocess.run(["umount", str(disk)], check=True)
 
 
+def test_a_checkpoint_with_a_flipped_bit_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(*TINY, "trainer.epochs=1")
+    whole = folder.checkpoint.read_bytes()
+    with zipfile.ZipFile(folder.checkpoint) as archive:
+        parts = [entry for entry in archive.infolist() if entry.file_size]
+    for entry in parts[:: len(parts) // 6]:
+        lengths = whole[entry.header_offset + 26 : entry.header_offset + 30]  # of the name and of what stands behind it
+        start = entry.header_offset + 30 + sum(int.from_bytes(lengths[i : i + 2], "little") for i in (0, 2))
+        damaged = bytearray(whole)
+        damaged[start + entry.file_size // 2] ^= 1
+        folder.checkpoint.write_bytes(damaged)
+        with pytest.raises(TrainingError, match="is not a whole checkpoint"):
+            load_checkpoint(folder.checkpoint, torch.device("cpu"))
+    assert main(["train", f"resume={folder.path}"]) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"is not a whole checkpoint: \S+ in it is damaged, by its checksum; restore it", said), said
+    assert said.count("\n") == 1
+    folder.checkpoint.write_bytes(whole)
+    assert main(["train", f"resume={folder.path}"]) == 0
+
+
+def test_a_checkpoint_of_another_network_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(*TINY, "trainer.epochs=1")
+    checkpoint = torch.load(folder.checkpoint, weights_only=True)
+    for changed in (checkpoint | {"net": {}}, {k: v for k, v in checkpoint.items() if k != "best"}):
+        torch.save(changed, folder.checkpoint)
+        assert main(["train", f"resume={folder.path}"]) == 1
+        assert re.search(
+            r"the checkpoint must be this run's, got another's \(.*\); restore it", capsys.readouterr().err
+        )
+
+
+def test_two_processes_do_not_train_in_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """A fresh run holds its folder, and so does a resumed one; the system lets go of it at kill -9."""
+    process = start(*TINY, "trainer.epochs=5000")
+    for again in (False, True):
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch   "):
+                break
+        folder = newest()
+        before = folder.config.read_bytes()
+        assert main(["train", f"resume={folder.path}"]) == 1
+        said = capsys.readouterr().err
+        assert (
+            said
+            == f"ferlab: {folder.path} must be free, got another process that trains in it; wait for it, or stop it\n"
+        )
+        process.kill()
+        process.communicate()
+        assert folder.config.read_bytes() == before
+        if not again:
+            process = start(f"resume={folder.path}")
+
+
+def test_a_full_disk_says_so_wherever_it_fills_up(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"needs the right to mount a small disk: {mounted.stderr.decode().strip()}")
+    fabric = Fabric(accelerator="cpu", devices=1)
+
+    class Saved:
+        """Stands for a state of twenty tensors."""
+
+        def __init__(self, value: float, size: int) -> None:
+            self.fabric = fabric
+            self.values = {str(i): torch.full((size,), value) for i in range(20)}
+
+        def to_dict(self):
+            return {"format": FORMAT, **self.values}
+
+    path = disk / "run" / "checkpoints" / "last.pt"
+    try:
+        save_checkpoint(Saved(1.0, 1000), path)
+        for size in (13_000, 20_000, 200_000):  # full at the end, in the middle, in the first tensor
+            with pytest.raises(TrainingError) as caught:
+                save_checkpoint(Saved(2.0, size), path)
+            assert str(caught.value) == (
+                f"cannot write the checkpoint {path}: no space left on the disk; the one before is intact: "
+                f"free some space, then ferlab train resume={disk / 'run'}"
+            )
+            assert load_checkpoint(path, torch.device("cpu"))["3"][0] == 1
+            assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 def test_early_stopping_leaves_the_best_bundle() -> None:
     folder = run(*TINY, "trainer.epochs=30", "trainer.patience=2", "optimizer.lr=1e-12", "scheduler=constant")
     assert len(numbers(folder)) == 3  # nothing improves on the first epoch
@@ -288,6 +383,15 @@ def test_a_run_from_elsewhere_cannot_name_code_to_run(capsys: pytest.CaptureFixt
         for command in (["--from", str(folder.path)], [f"resume={folder.path}"]):
             assert main(["train", *command]) == 2
             assert "os.system" in capsys.readouterr().err
+    for evil in (
+        "oc.create:{_target_: os.system, command: touch RAN}",
+        "oc.decode:'{_target_: os.system, command: touch RAN}'",
+    ):
+        replaced = re.sub(r"data:\n(  .*\n)+", "", honest) + f'data: "${{{evil.replace("RAN", f"{tmp_path}/ran")}}}"\n'
+        folder.config.write_text(replaced)
+        for command in (["--from", str(folder.path)], [f"resume={folder.path}"]):
+            assert main(["train", *command]) == 2
+            assert "must hold values, got the reference" in capsys.readouterr().err
     folder.config.write_text(honest.replace(target, '"\\x5ftarget_": os.system'))  # an escape that YAML undoes
     assert main(["train", "--from", str(folder.path)]) == 2
     assert not (tmp_path / "ran").exists()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import ferlab
@@ -303,6 +304,47 @@ def test_weights_without_a_digest_are_refused(folder):
     save_file(load_file(file), file)
     with pytest.raises(BundleError, match=r"as spec\.json is, got None"):
         load_bundle(folder)
+
+
+def test_every_bit_of_the_weights_counts(folder):
+    """A flipped bit of a mantissa gives finite weights of the right shape, and other answers."""
+    file = folder / "weights.safetensors"
+    original = file.read_bytes()
+    start = 8 + int.from_bytes(original[:8], "little")
+    for place in [*range(8, start), *range(start, len(original), 97)]:
+        flipped = bytearray(original)
+        flipped[place] ^= 1 << (place % 8)
+        file.write_bytes(flipped)
+        with pytest.raises(BundleError, match=r"^[^\n]+$"):
+            load_bundle(folder)
+
+
+def test_changed_weights_say_so(folder):
+    file = folder / "weights.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(
+        BundleError, match=r"the digest of its content must be \w{16}, got \w{16}; copy the bundle again"
+    ):
+        load_bundle(folder)
+
+
+def test_equal_bundles_are_equal_files(folder, tmp_path):
+    for again in range(8):  # safetensors writes several keys of metadata in any order
+        save_bundle(made(), tmp_path / str(again), {"accuracy": 0.5}, "a card")
+        for file in folder.iterdir():
+            assert (tmp_path / str(again) / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_a_bundle_from_before_there_was_a_digest_loads(folder, bundle):
+    file = folder / "weights.safetensors"
+    with safe_open(file, "pt") as opened:
+        seal = json.loads(opened.metadata()["ferlab"])
+    save_file(load_file(file), file, {key: seal[key] for key in ("digest", "model")})
+    assert torch.equal(
+        load_bundle(folder).net.state_dict()["heads.expression.bias"], bundle.net.state_dict()["heads.expression.bias"]
+    )
 
 
 def test_auto_picks_the_first_device_that_is_there(monkeypatch):

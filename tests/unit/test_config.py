@@ -1,3 +1,4 @@
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,20 @@ class Thing:
 HERE = f"{Thing.__module__}.Thing"
 
 
+@pytest.fixture
+def named(monkeypatch, tmp_path):
+    """A conf/ that names Thing, and something that does not exist."""
+    (tmp_path / "conf" / "data").mkdir(parents=True)
+    (tmp_path / "conf" / "data" / "mine.yaml").write_text(
+        f"_target_: {HERE}\nextra: {{_target_: ferlab.nowhere.Thing}}\n"
+    )
+    monkeypatch.setattr(config, "conf_dir", lambda: tmp_path / "conf")
+    config._trusted.cache_clear()
+    yield
+    config._trusted.cache_clear()
+
+
+@pytest.mark.usefixtures("named")
 def test_instantiate_builds_the_target_with_the_very_arguments():
     extra = [object()]
     thing = instantiate({"_target_": HERE, "size": 3}, extra=extra)
@@ -286,12 +301,14 @@ def test_instantiate_builds_the_target_with_the_very_arguments():
     assert thing.extra is extra
 
 
+@pytest.mark.usefixtures("named")
 def test_instantiate_hands_plain_lists_and_dicts_on():
     thing = instantiate(OmegaConf.create({"_target_": HERE, "size": 3, "extra": {"a": [1, 2]}}))
     assert type(thing.extra) is dict
     assert type(thing.extra["a"]) is list
 
 
+@pytest.mark.usefixtures("named")
 def test_an_error_of_ferlabs_comes_out_as_itself():
     with pytest.raises(DataError, match=r"^the size must be 0 or more, got -1$"):
         instantiate({"_target_": HERE, "size": -1})
@@ -300,6 +317,7 @@ def test_an_error_of_ferlabs_comes_out_as_itself():
         instantiate(nested)
 
 
+@pytest.mark.usefixtures("named")
 @pytest.mark.parametrize(
     ("node", "reason"),
     [
@@ -317,6 +335,61 @@ def test_other_errors_become_one_line(node, reason):
     assert message.startswith(f"cannot build {node['_target_']}: ")
     assert reason in message
     assert "\n" not in message
+
+
+@pytest.mark.usefixtures("named")
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"_target_": "os.system", "command": "touch ran"},
+        {"_target_": HERE, "size": 1, "extra": [{"a": {"_target_": "os.system", "command": "touch ran"}}]},
+        "${oc.create:'{_target_: os.system, command: touch ran}'}",
+        "${oc.decode:'{_target_: os.system, command: touch ran}'}",
+        "${oc.create:${oc.decode:'{_target_: os.system, command: touch ran}'}}",
+        "${other}",
+        {"_target_": "${other._target_}", "command": "touch ran"},
+        {"_target_": HERE, "size": 1, "extra": "\\${oc.create:'{_target_: os.system, command: touch ran}'}"},
+        {"_target_": ["os.system"], "command": "touch ran"},
+        {"_target_": f"{Thing.__module__}.Path.home"},
+        {"_target_": None, "_args_": []},
+        {"size": 1},
+    ],
+)
+def test_nothing_is_called_that_conf_does_not_name(values, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    node = OmegaConf.create({"node": values, "other": {"_target_": "os.system", "command": "touch ran"}}).node
+    with pytest.raises(ConfigError, match=r"must (name|hold) ") as caught:
+        instantiate(node)
+    assert "\n" not in str(caught.value)
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('data: "${oc.create:{_target_: os.system}}"', "must hold values, got the reference '\\${oc.create:"),
+        ('data: "$\\x7boc.env:HOME}"', "must hold values, got the reference '\\${oc.env:HOME}'"),
+        ("a: [b, {c: 'x${seed}'}]", "must hold values, got the reference 'x\\${seed}'"),
+        ('data: {"\\x5ftarget_": os.system}', "must name code that a file under conf/ names, got 'os.system'"),
+        ("a: [[{_target_: os.system}]]", "got 'os.system'"),
+        ("data: {_target_: ferlab.data.ferplus.ferpluss}", "did you mean 'ferlab.data.ferplus.ferplus'"),
+        ("data: {_target_: [os.system]}", "must name code that a file under conf/ names, got "),
+        ("a: &a [1, 2]\nb: [*a, *a]", "must hold values, got a YAML alias; write the value itself"),
+    ],
+)
+def test_a_runs_config_holds_values_and_names_known_code(tmp_path, text, said):
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=said) as caught:
+        load(file)
+    assert "\n" not in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_a_pipe_in_a_configs_place_is_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "config.yaml")
+    with pytest.raises(ConfigError, match="got no such file"):
+        load(tmp_path / "config.yaml")
 
 
 def test_configs_are_found_in_the_wheel_and_in_a_checkout(monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ferlab import files
-from ferlab.files import creating_folder, replacing, write_json, write_text
+from ferlab.files import clear_leftovers, creating_folder, replacing, write_json, write_text
 
 
 def mode(path):
@@ -246,3 +246,38 @@ def test_two_writers_of_a_folder_do_not_get_in_each_others_way(folder):
         (second / "second.txt").write_text("2")
     assert names(folder) == ["first.txt"]  # the one that finished last
     assert names(folder.parent) == ["bundle"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from ferlab import files
+rename, renames = os.rename, 0
+def dying(old, new):
+    global renames
+    renames += 1
+    if renames == int(sys.argv[3]):
+        os.kill(os.getpid(), 9)
+    rename(old, new)
+os.rename = dying
+os.replace = lambda *_: os.kill(os.getpid(), 9)
+path = Path(sys.argv[1])
+with files.creating_folder(path) if sys.argv[2] == "folder" else files.replacing(path) as temporary:
+    ((temporary / "a") if sys.argv[2] == "folder" else temporary).write_text("new")
+"""
+
+
+@pytest.mark.parametrize(("kind", "at"), [("file", 0), ("folder", 1), ("folder", 2)])
+def test_what_a_killed_process_left_is_cleared_and_the_old_one_is_there(tmp_path, kind, at):
+    """The second rename of a folder is the worst moment: the old one is away, and the new one is not there yet."""
+    path, other = tmp_path / "bundle", tmp_path / ".bundles.x"
+    inside = path / "a" if kind == "folder" else path
+    inside.parent.mkdir(exist_ok=True)
+    inside.write_text("old")
+    other.write_text("of something else")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path), kind, str(at)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) > 2, "nothing was left: the test tests nothing"
+    clear_leftovers(path)
+    assert sorted(tmp_path.iterdir()) == [other, path]
+    assert inside.read_text() == "old"

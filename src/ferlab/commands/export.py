@@ -144,7 +144,7 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
     from ferlab import formats
     from ferlab.documents import write_documents
     from ferlab.evaluate.parity import answer_all, compare
-    from ferlab.files import replacing, why_unwritable
+    from ferlab.files import clear_leftovers, replacing, why_unwritable
     from ferlab.formats.seal import Seal, digest
     from ferlab.past import FILE
 
@@ -154,6 +154,7 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
     layout = cast("Layout", job.layout or chosen.layouts[0])
     seal = Seal(name, cast("Graph", job.graph), bundle.spec, bundle.model, bundle.provenance, layout)
     tried = []
+    clear_leftovers(path)
     for way in chosen.ways:
         try:
             with replacing(path) as temporary:

@@ -37,6 +37,8 @@ class Tracked:
 def tracked(bundle: "Bundle", given: TrackerOptions | None, register: str | None) -> Tracked:
     """Where to log: by default the tracker and the run of the training, if the bundle lies in a run's folder.
 
+    A store that only the run's folder names is not contacted: the folder may come from anywhere.
+
     Raises:
         ConfigError: something is to be registered and there is no tracker to do it.
     """
@@ -47,6 +49,12 @@ def tracked(bundle: "Bundle", given: TrackerOptions | None, register: str | None
             own = TrackerOptions(**config.plain(config.load(folder.config).tracker))
     except (FerlabError, AttributeError, TypeError) as error:  # the folder may come from anywhere
         print(f"the run of {bundle.path} cannot be told ({' '.join(str(error).split())}); the export goes on")
+    if not given and own and own.uri not in (None, config.own_store()):
+        print(
+            f"the training was tracked at {own.uri!r}, which neither conf/ nor this command names: nothing is logged; "
+            f"if it is yours, add tracker=mlflow tracker.uri={own.uri!r}"
+        )
+        own = None
     if not given and own and own.uri is None and not (Path("mlruns") / "mlflow.db").exists():
         print("the training's mlruns/ is not in this folder: nothing is logged; run there, or add tracker=mlflow")
         own = None

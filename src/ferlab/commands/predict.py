@@ -111,7 +111,8 @@ def write_json(bundle: "Runner", answers: Answers, top: int) -> None:
 def write_csv(bundle: "Runner", answers: Answers, top: int) -> None:
     """A row a face: source, the likeliest label, and a probability column for every label in the bundle's order.
 
-    All labels whatever `top` is, so that the columns are the same for every face, as data frames want them.
+    All labels whatever `top` is, so that the columns are the same for every face, as data frames want them. A text that
+    a spreadsheet would take for a formula begins with an apostrophe.
     """
     names = bundle.spec.expression
     writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -121,7 +122,12 @@ def write_csv(bundle: "Runner", answers: Answers, top: int) -> None:
         likeliest = list(answer.expression)[:1]
         shares = [f"{answer.expression[name]:.6f}" for name in names]
         numbers = [f"{value:.6f}" for value in (answer.valence, answer.arousal) if value is not None]
-        writer.writerow([path, *likeliest, *shares, *numbers])
+        writer.writerow([_no_formula(str(path)), *map(_no_formula, likeliest), *shares, *numbers])
+
+
+def _no_formula(text: str) -> str:
+    """The text with an apostrophe before it if a spreadsheet would run it, as OWASP's page on CSV injection says."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 def _escaped(text: str) -> str:

@@ -26,11 +26,14 @@ def train(invocation: "Invocation") -> int:
 
 
 def say_stopped(run: Run) -> None:
-    """Where the run stands and how to go on."""
-    position = run.position
-    say = screen.console().print
-    say(f"stopped after epoch {position.epoch} and {position.step} steps; all is saved. To go on:", markup=False)
-    say(f"  ferlab train resume={shlex.quote(str(run.folder.path))}", markup=False, soft_wrap=True)
+    """Where the run stands and how to go on; a tracking store has to be named again, see `config.repeat`."""
+    position, uri = run.position, run.config.tracker.uri
+    words = [f"resume={run.folder.path}"] + [f"tracker.uri={uri}"] * (uri is not None)
+    lines = [
+        f"stopped after epoch {position.epoch} and {position.step} steps; all is saved. To go on:",
+        f"  ferlab train {' '.join(map(shlex.quote, words))}",
+    ]
+    screen.console().print("\n".join(lines), markup=False, soft_wrap=True)
 
 
 def summarise(run: Run) -> None:

@@ -5,12 +5,15 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferlab import config
 from ferlab.errors import ConfigError
+from ferlab.train.interrupt import listening
 from ferlab.train.tracking import TrackerOptions
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ class UiConfig:
 
 
 def ui(invocation: "Invocation") -> int:
-    """Serve MLflow's pages until Ctrl-C."""
+    """Serve MLflow's pages until Ctrl-C, SIGTERM or SIGHUP; the server ends with the command."""
     options = config.typed(config.compose("ui", invocation.overrides), UiConfig)
     store = TrackerOptions(uri=options.uri).address
     if store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).is_file():
@@ -40,14 +43,31 @@ def ui(invocation: "Invocation") -> int:
     command += ["--host", options.host, "--port", str(options.port), "--uvicorn-opts", "--log-level warning"]
     # Its job workers make the start four times longer, and ferlab uses none.
     settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    # In a session of its own it does not see Ctrl-C, which it answers with a traceback.
-    server = subprocess.Popen(command, env=os.environ | settings, start_new_session=True)
-    try:
-        return server.wait()
-    except KeyboardInterrupt:
+    with listening(*_hangup()) as stop:
+        # In a session of its own it does not see Ctrl-C, which it answers with a traceback.
+        server = subprocess.Popen(command, env=os.environ | settings, start_new_session=True)
+        try:
+            while stop.signal is None and server.poll() is None:
+                time.sleep(0.1)
+        finally:
+            _end(server)
+    return server.returncode if stop.signal is None else 0 if stop.signal == signal.SIGINT else 128 + stop.signal
+
+
+def _hangup() -> list[int]:
+    """SIGHUP, which a closed terminal sends, unless nohup has turned it off."""
+    number = getattr(signal, "SIGHUP", None)  # not on Windows
+    return [] if number is None or signal.getsignal(number) is signal.SIG_IGN else [number]
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the server and its workers; those that do not listen within ten seconds are killed."""
+    with suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=10)
-        return 0
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(timeout=10)
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
 
 
 def _require_free(host: str, port: int) -> None:

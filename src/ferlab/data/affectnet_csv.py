@@ -66,7 +66,7 @@ def read_csv(root: Path, file: Path) -> Annotations:
     pictures = next((root / name for name in PICTURES if (root / name).is_dir()), None)
     if pictures is None:
         raise DataError(f"{file} needs its pictures in {root / PICTURES[0]}/, got no such folder; unpack them there")
-    return Annotations.of(pictures, cached("affectnet-csv", 1, file, lambda: _parse(file)))
+    return Annotations.of(pictures, cached("affectnet-csv", 2, file, lambda: _parse(file)))
 
 
 def _parse(file: Path) -> Arrays:

@@ -40,7 +40,7 @@ def read_npy(root: Path, part: Path) -> Annotations:
     Raises:
         DataError: a picture without annotations, or an annotation that is missing, damaged or outside its range.
     """
-    return Annotations.of(part / "images", cached("affectnet-npy", 1, part / "annotations", lambda: _parse(part)))
+    return Annotations.of(part / "images", cached("affectnet-npy", 2, part / "annotations", lambda: _parse(part)))
 
 
 def _parse(part: Path) -> Arrays:

@@ -101,7 +101,7 @@ def read_faces(file: Path) -> Arrays:
     Returns:
         pixels (n, 48, 48) uint8, emotion (n,) uint8 and usage (n,) uint8, an index into USAGES.
     """
-    return dict(cached("fer2013", 1, file, lambda: _parse(file)))
+    return dict(cached("fer2013", 2, file, lambda: _parse(file)))
 
 
 def usage_images(faces: Arrays, usage: int, file: Path) -> ArrayImages:

@@ -162,7 +162,13 @@ class Packed(Resident):
     """All faces prepared once and kept in the cache on disk: for data that memory cannot hold. Arguments as there."""
 
     def keep(self, split: Split, spec: ModelSpec, device: torch.device) -> Tensor:
-        return torch.from_numpy(packed(split, spec))
+        self.faces = packed(split, spec)
+        return torch.from_numpy(self.faces.pixels)
+
+    def batches(self, epoch: int, parts: Sequence[Part]) -> Iterator[Batch]:
+        for part in parts:
+            self.faces.check(part.rows)
+            yield from super().batches(epoch, [part])
 
 
 class Streamed:

@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from ferlab.errors import ConfigError
 from ferlab.models.net import Backbone, Net
 from ferlab.models.timm_backbone import TimmBackbone
+from ferlab.weights import read_weights
 
 SHOWN = 3  # of a list of names in an error
 UNREAD = "num_batches_tracked"  # batch norm counts its batches, to no use; older files lack it
@@ -141,7 +142,7 @@ def _read(file: Path) -> tuple[str, str, dict[str, Tensor]]:
     """A file's path, sha256 and tensors."""
     try:
         with open(file, "rb") as opened:
-            return str(file), hashlib.file_digest(opened, "sha256").hexdigest(), load_file(file)
+            return str(file), hashlib.file_digest(opened, "sha256").hexdigest(), read_weights(file)[1]
     except (SafetensorError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"model.weights={file} must be a whole safetensors file: {reason}; copy it again") from error

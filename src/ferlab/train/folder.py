@@ -1,14 +1,16 @@
 """The folder of a run: outputs/<date>/<time>_<name>/."""
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ferlab.errors import TrainingError
-from ferlab.files import write_json, write_text
+from ferlab.files import clear_leftovers, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,30 @@ class RunFolder:
         """The best epoch's bundle so far."""
         return self.path / "bundle"
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, for one process at a time trains in it, and clear what a killed one left there.
+
+        The system lets go when the process ends, however it does.
+
+        Raises:
+            TrainingError: another process holds it, or its file system has no locks.
+        """
+        with open(self.config, "rb+") as file:
+            try:
+                _lock(file)
+            except (BlockingIOError, PermissionError) as error:
+                raise TrainingError(
+                    f"{self.path} must be free, got another process that trains in it; wait for it, or stop it"
+                ) from error
+            except OSError as error:
+                raise TrainingError(
+                    f"cannot lock {self.config}: {error.strerror}; set outputs=… to a folder on another file system"
+                ) from error
+            for path in (self.checkpoint, self.bundle):
+                clear_leftovers(path)
+            yield
+
     def append(self, row: Mapping[str, float]) -> None:
         """Add one epoch to metrics.jsonl."""
         with open(self.metrics, "a", encoding="utf-8") as file:
@@ -81,6 +107,18 @@ class RunFolder:
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write run.json."""
         write_json(self.record, dict(record))
+
+
+def _lock(file: IO[bytes]) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(2**30)  # beyond its end: a byte that is locked there cannot be read
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def new_folder(outputs: Path, name: str) -> RunFolder:

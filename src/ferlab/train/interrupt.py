@@ -14,8 +14,8 @@ class StopRequest:
 
 
 @contextmanager
-def listening() -> Iterator[StopRequest]:
-    """Turn the first SIGINT or SIGTERM into a request that the loop reads; a second SIGINT stops at once.
+def listening(*more: int) -> Iterator[StopRequest]:
+    """Turn the first of SIGINT, SIGTERM and `more` into a request that a loop reads; a second SIGINT stops at once.
 
     Signals reach the main thread alone: a training in another one cannot be stopped by them.
     """
@@ -29,7 +29,7 @@ def listening() -> Iterator[StopRequest]:
             raise KeyboardInterrupt
         request.signal = number
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, *more)}
     try:
         yield request
     finally:

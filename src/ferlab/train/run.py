@@ -1,6 +1,7 @@
 """A whole training run, from a config to a folder with a bundle in it: what `ferlab train` and Python users call."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -85,14 +86,17 @@ def train(options: TrainConfig | Sequence[str] = (), earlier: RunFolder | None =
         compare(earlier.read_record(), record, console, resumed is not None)
     announce(source, record, console)
     tracker = Tracker(options.tracker if fabric.is_global_zero else TrackerOptions("none"), console.print)
+    view = ProgressView(console, trainer.epochs, trainer.monitor, fabric.device.type)
     clock = Clock()
-    with listening() as stop, ProgressView(console, trainer.epochs, trainer.monitor, fabric.device.type) as view:
+    with listening() as stop, view, ExitStack() as held:
         run = build_fit(options, source, spec, fabric, stop, view.step, clock)
         note_weights(run, record, console)
         note_teacher(run, record, console, earlier, resumed is not None)
         note_concordance(run, console)
         past = past_of_run(run, source, trainer.sampler, resumed) if fabric.is_global_zero else None
         folder = resumed or new_run(options, source, fabric)  # not before: what cannot be built leaves nothing behind
+        if fabric.is_global_zero:
+            held.enter_context(folder.locked())
         console.print(f"run     {folder.path}")
         if resumed:
             run.state.restore(load_checkpoint(folder.checkpoint, fabric.device))
@@ -109,6 +113,7 @@ def train(options: TrainConfig | Sequence[str] = (), earlier: RunFolder | None =
                 save_checkpoint(run.state, folder.checkpoint)
                 with clock("tracking"):
                     tracker.log_epochs([epoch.metrics] if epoch.complete else [])
+                    note_tracking(tracker, folder, record)
                 if stop.signal is not None or out_of_patience(run, trainer.patience):
                     break
         except BaseException:
@@ -119,6 +124,7 @@ def train(options: TrainConfig | Sequence[str] = (), earlier: RunFolder | None =
             if stopped is None:
                 log_artifacts(tracker, folder, run, source)
             tracker.finish("FINISHED" if stopped is None else "KILLED")
+            note_tracking(tracker, folder, record)
     state, tracking_s = run.state, clock.seconds["tracking"]
     return Run(folder, options, source, state.position, state.best, stopped, tracking_s, fabric.is_global_zero)
 
@@ -144,6 +150,13 @@ def start_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any], 
     tracker.start(folder.path.name, asdict(options) | {"run": shown}, tags, record["mlflow_run"], earlier)
     record["mlflow_run"] = tracker.run_id or record["mlflow_run"]
     folder.write_record(record)
+
+
+def note_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any]) -> None:
+    """Write MLflow's id down once there is one: its store may come up later than the run."""
+    if tracker.run_id is not None and record["mlflow_run"] != tracker.run_id:
+        record["mlflow_run"] = tracker.run_id
+        folder.write_record(record)
 
 
 def note_epoch(run: Fit, epoch: Epoch, folder: RunFolder) -> bool:

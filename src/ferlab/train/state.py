@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,14 @@ class State:
         }
 
     def restore(self, values: dict[str, Any]) -> None:
-        """Go back to what `to_dict` saw."""
+        """Go back to what `to_dict` saw; TrainingError if that was another run's."""
+        try:
+            self._restore(values)
+        except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise TrainingError(f"the checkpoint must be this run's, got another's ({reason}); restore it") from error
+
+    def _restore(self, values: dict[str, Any]) -> None:
         self.net.load_state_dict(values["net"])
         self.loss.load_state_dict(values["loss"])
         if self.ema is not None:
@@ -125,9 +133,9 @@ def save_checkpoint(state: State, path: Path) -> None:
     if not state.fabric.is_global_zero:
         return
     try:
-        with replacing(path) as temporary:
-            torch.save(values, temporary)
-    except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
+        with replacing(path) as temporary, open(temporary, "wb") as file:  # torch's own says not what failed
+            torch.save(values, file)
+    except (OSError, RuntimeError) as error:
         raise TrainingError(
             f"cannot write the checkpoint {path}: {why_unwritable(error)}; the one before is intact: free some space, "
             f"then ferlab train resume={path.parents[1]}"
@@ -137,16 +145,38 @@ def save_checkpoint(state: State, path: Path) -> None:
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """Read what `save_checkpoint` wrote; TrainingError if there is nothing or it is damaged."""
     try:
+        check_archive(path)
         values: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise TrainingError(
             f"{path.parents[1]} has no checkpoint to resume from; start it again with --from"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise TrainingError(f"{path} is not a whole checkpoint: {' '.join(str(error).split())[:200]}") from error
+    except (OSError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TrainingError(
+            f"{path} is not a whole checkpoint: {reason}; restore it, or start again with --from"
+        ) from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise TrainingError(f"{path} must be a checkpoint of format {FORMAT}; use the ferlab that wrote it")
     return values
+
+
+def check_archive(path: Path) -> None:
+    """Compare every part of a zip archive with its checksum, which torch does not.
+
+    Raises:
+        FileNotFoundError: no such file.
+        BadZipFile: no archive, or a damaged one, or one that claims more than the file holds.
+    """
+    if not path.is_file():  # a pipe is never opened
+        raise FileNotFoundError(path)
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+        if not stored or sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise zipfile.BadZipFile("its parts must be uncompressed and inside it, as torch writes them")
+        if (damaged := archive.testzip()) is not None:
+            raise zipfile.BadZipFile(f"{damaged} in it is damaged, by its checksum")
 
 
 def _random_state() -> dict[str, Any]:

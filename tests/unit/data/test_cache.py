@@ -101,6 +101,36 @@ def test_a_truncated_array_is_an_error_that_says_what_to_delete(file, cache, kee
         cached("kind", 1, file, never)
 
 
+def flip(path):
+    """Another last byte: of the values, not of the header, so that the array still loads."""
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: flip(folder / "a.npy"), r"a\.npy was changed"),
+        (lambda folder: flip(folder / "b.npy"), r"b\.npy was changed"),
+        (lambda folder: (folder / "b.npy").unlink(), r"b\.npy is missing"),
+        (lambda folder: np.save(folder / "c.npy", np.zeros(3)), r"c\.npy was changed"),
+        (lambda folder: (folder / "digests.json").unlink(), "No such file"),
+        (lambda folder: (folder / "digests.json").write_text("[]"), "list"),
+        (lambda folder: (folder / "digests.json").write_text("{"), "Expecting"),
+    ],
+)
+def test_every_kind_of_damage_is_found(file, cache, damage, said):
+    cached("kind", 1, file, parse_as(7))
+    (folder,) = cache.glob("kind-1-*")
+    damage(folder)
+    with pytest.raises(
+        DataError, match=rf"the cache in {folder} is damaged \(.*{said}.*\); delete that folder"
+    ) as caught:
+        cached("kind", 1, file, never)
+    assert "\n" not in str(caught.value)
+
+
 def test_what_a_killed_process_left_is_never_read(file, cache):
     """Killed after one of two arrays was written and while the next one is: the worst moment."""
     code = f"""

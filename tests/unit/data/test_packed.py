@@ -37,7 +37,7 @@ def folders():
 def test_the_faces_are_those_of_prepare(split):
     expected = np.stack([SPEC.prepare(split.read(i)) for i in range(len(split))])
     np.testing.assert_array_equal(prepare_all(split, SPEC), expected)
-    np.testing.assert_array_equal(packed(split, SPEC), expected)
+    np.testing.assert_array_equal(packed(split, SPEC).pixels, expected)
     feed = Packed(split, SPEC, torch.device("cpu"), False)
     for batch in feed.batches(0, plan(np.arange(600)[::-1], 100, 1, 0, 0)):
         np.testing.assert_array_equal(batch.images.numpy(), expected[batch.part.rows])
@@ -45,19 +45,19 @@ def test_the_faces_are_those_of_prepare(split):
 
 
 def test_they_are_prepared_once(split, monkeypatch):
-    before = packed(split, SPEC)
+    before = packed(split, SPEC).pixels
     monkeypatch.setattr(module, "prepare_all", lambda *_: pytest.fail("prepared again"))
-    np.testing.assert_array_equal(packed(split, SPEC), before)
+    np.testing.assert_array_equal(packed(split, SPEC).pixels, before)
 
 
 def test_another_preparation_or_picture_is_another_cache(split):
     packed(split, SPEC)
     for spec in (ModelSpec(FERPLUS, size=17), ModelSpec(FERPLUS, size=16, interpolation="cubic")):
-        assert packed(split, spec).shape == (600, 1, spec.size, spec.size)
+        assert packed(split, spec).pixels.shape == (600, 1, spec.size, spec.size)
     black = np.zeros((20, 20, 3), np.uint8)
     cv2.imwrite(str(split.images.path(5)), black)
     split = replace(split)  # a split reads what its pictures are once
-    assert packed(split, SPEC)[5].max() == 0
+    assert packed(split, SPEC).pixels[5].max() == 0
     assert len(folders()) == 4
     packed(split, ModelSpec(FERPLUS[:7], size=16, mean=(0.1,)))  # says nothing of the pixels
     assert len(folders()) == 4
@@ -91,4 +91,22 @@ def test_a_damaged_cache_says_what_to_delete(split):
     with pytest.raises(
         DataError, match=r"must hold \(600, 1, 16, 16\) uint8, got \(600, 1, 8, 8\); delete that folder"
     ):
+        packed(split, SPEC)
+
+
+def test_a_changed_face_is_found_when_it_is_read(split):
+    packed(split, SPEC)
+    (folder,) = cache_root().glob("packed-*")
+    with open(folder / "pixels.npy", "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 4]))
+    feed = Packed(split, SPEC, torch.device("cpu"), False)
+    assert len(list(feed.batches(0, plan(np.arange(599), 100, 1, 0, 0)))) == 6
+    said = rf"the cache in {folder} is damaged \(face 599 was changed\); delete that folder and run again"
+    with pytest.raises(DataError, match=said):
+        list(feed.batches(1, plan(np.arange(600), 100, 1, 0, 1)))
+    (folder / "sums.npy").unlink()
+    with pytest.raises(DataError, match=rf"the cache in {folder} is damaged .*; delete that folder and run again"):
         packed(split, SPEC)
