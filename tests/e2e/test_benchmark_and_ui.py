@@ -90,19 +90,20 @@ def small_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peak, "LONG_ENOUGH", 0.001)
 
 
-BF16 = (["augment=batched", "trainer.precision=bf16-mixed"], "on batches", "bfloat16", "channels_last")
+BF16 = (["augment=batched", "trainer.precision=bf16-mixed"], "on batches", 0, "bfloat16", "channels_last")
 F32 = (
-    ["augment=standard", "trainer.precision=32-true", "trainer.channels_last=false"],
-    "albumentations", "float32", "NCHW",
+    ["augment=standard", "trainer.precision=32-true", "trainer.channels_last=false", "trainer.workers=1"],
+    "albumentations", 1, "float32", "NCHW",
 )  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # timm leaves its pictures to be collected
 @pytest.mark.usefixtures("small_matrices")
-@pytest.mark.parametrize(("words", "own", "dtype", "layout"), [BF16, F32])
+@pytest.mark.parametrize(("words", "own", "workers", "dtype", "layout"), [BF16, F32])
 def test_each_way_is_what_its_row_says(
     words: list[str],
     own: str,
+    workers: int,
     dtype: str,
     layout: str,
     capsys: pytest.CaptureFixture[str],
@@ -119,13 +120,13 @@ def test_each_way_is_what_its_row_says(
         ("tutorial, tuned", 2, dtype, "channels_last"),
         ("timm", 0, dtype, "channels_last"),
         ("timm", 2, dtype, "channels_last"),
-        ("ferlab", 0, dtype, layout),
+        ("ferlab", workers, dtype, layout),
         ("its bound: one resident batch", 0, dtype, layout),
     ]
     assert figures["peak"]["dtype"] == dtype
     kinds = ["albumentations, standard"] * 4 + ["timm's default"] * 2 + [own, "done before"]
     assert [way["augmentation"] for way in figures["ways"]] == kinds
-    assert len(started) == 3 * 2  # the workers of three loaders, which stay through a look, warming up and two rounds
+    assert len(started) == 3 * 2 + workers  # each is started once, for a look, warming up and two rounds
     assert set(waits[:-1]) == {0}  # a clock that waits for a GPU would slow what is timed
     assert waits[-1] > 0  # where the time goes comes from an epoch of its own
     assert set(figures["step_ms"]) == {"load", "augment", "forward", "backward", "optimizer"}

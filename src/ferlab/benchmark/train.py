@@ -73,8 +73,8 @@ class Way:
 
     @property
     def title(self) -> str:
-        """The name and the workers, if any."""
-        return f"{self.name}, {self.workers} workers" if self.workers else self.name
+        """What no other way is called."""
+        return f"{self.name}, {self.workers} workers"
 
 
 def measure(options: BenchmarkConfig) -> dict[str, Any]:
@@ -94,12 +94,13 @@ def measure(options: BenchmarkConfig) -> dict[str, Any]:
     dtype = DTYPES.get(precision_of(run), torch.float32)
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(source.split("train"), spec, options.steps, options.trainer.batch_size, Path(folder))
-        ways = [*other_ways(options, spec, run, Path(folder)), *own_ways(options, run)]
+        others, (mine, bound) = other_ways(options, spec, run, Path(folder)), own_ways(options, run)
+        ways = [*others, mine, bound]
         looks = [look(way) for way in ways]
         turns = {way.title: way.rate for way in ways} | {PEAK: lambda i: gemm_rate(fabric.device, dtype)}
         rates = in_turns(turns, options.rounds)
-    own = rates[FERLAB]
-    others = [rates[way.title] for way in ways if way.title not in (FERLAB, BOUND)]
+    own = rates[mine.title]
+    best = [max(each) for each in zip(*(rates[way.title] for way in others), strict=True)]
     flops = step_flops(run.state.net, spec)
     return {
         "model": options.model.name,
@@ -119,8 +120,8 @@ def measure(options: BenchmarkConfig) -> dict[str, Any]:
             for way, seen in zip(ways, looks, strict=True)
         ],
         "ferlab_over": {
-            "best_of_the_others": asdict(ratio(own, [max(each) for each in zip(*others, strict=True)])),
-            "bound": asdict(ratio(own, rates[BOUND])),
+            "best_of_the_others": asdict(ratio(own, best)),
+            "bound": asdict(ratio(own, rates[bound.title])),
         },
         "peak": {
             "flops_an_image": flops,
@@ -160,18 +161,17 @@ def other_ways(options: BenchmarkConfig, spec: ModelSpec, run: Fit, folder: Path
     return ways
 
 
-def own_ways(options: BenchmarkConfig, run: Fit) -> list[Way]:
+def own_ways(options: BenchmarkConfig, run: Fit) -> tuple[Way, Way]:
     """The run as configured, and the same step without reading and augmenting."""
     as_it_is = lambda batch, epoch: (batch.images, batch.targets)  # noqa: E731
     bound = replace(run, train=OneBatch(run), transform=as_it_is)
     workers = run.train.loader.num_workers if isinstance(run.train, Streamed) else 0
-    return [
-        Way(name, augmentation, n, run.state.net, partial(rate, shortened(each, 1), 0), partial(rate, each))
-        for name, augmentation, n, each in (
-            (FERLAB, describe(options.augment), workers, run),
-            (BOUND, "done before", 0, bound),
-        )
-    ]
+
+    def way(name: str, augmentation: str, workers: int, run: Fit) -> Way:
+        step = partial(rate, shortened(run, 1), 0)
+        return Way(name, augmentation, workers, run.state.net, step, partial(rate, run))
+
+    return way(FERLAB, describe(options.augment), workers, run), way(BOUND, "done before", 0, bound)
 
 
 def look(way: Way) -> dict[str, str]:
@@ -180,12 +180,10 @@ def look(way: Way) -> dict[str, str]:
 
     def note(module: nn.Module, inputs: Any, output: Tensor) -> None:
         seen["precision"] = str(output.dtype).removeprefix("torch.")
-        nchw, nhwc = (
-            output.is_contiguous(),
-            output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last),
-        )
-        if output.ndim == 4 and nchw != nhwc:  # a single channel or pixel is both
-            seen["layout"] = "NCHW" if nchw else "channels_last"
+        if output.ndim == 4:
+            nchw, nhwc = output.is_contiguous(), output.is_contiguous(memory_format=torch.channels_last)
+            if nchw != nhwc:  # a single channel or pixel is both
+                seen["layout"] = "NCHW" if nchw else "channels_last"
 
     layers = [module for module in way.net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_hook(note) for layer in layers]
