@@ -336,7 +336,7 @@ def test_a_full_disk_says_so_wherever_it_fills_up(tmp_path: Path) -> None:
             assert load_checkpoint(path, torch.device("cpu"))["3"][0] == 1
             assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", "-l", str(disk)], check=True)  # at once, whatever a failure keeps open
 
 
 def test_early_stopping_leaves_the_best_bundle() -> None:
