@@ -10,7 +10,7 @@ from matplotlib.patches import Circle
 
 from ferlab.evaluate.affect import EDGES, ClassMean, Density
 from ferlab.evaluate.plots import GREY, INK, LINE, RIGHT, WRONG, styled
-from ferlab.labels import AFFECT, COLOURS
+from ferlab.labels import COLOURS
 
 TICKS = (-1, -0.5, 0, 0.5, 1)
 RARE = "#c3dbe9"  # one face in a bin: pale, and yet to be seen on white
@@ -51,7 +51,7 @@ def class_means(classes: Mapping[str, ClassMean]) -> Figure:
     _plane(axes)
     for label, mean in classes.items():
         colour = COLOURS.get(label, GREY)
-        true, predicted = (tuple(point[name] for name in AFFECT) for point in (mean.true, mean.predicted))
+        true, predicted = ((point["valence"], point["arousal"]) for point in (mean.true, mean.predicted))
         axes.annotate(
             "", predicted, true,
             arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0},
