@@ -129,7 +129,8 @@ class Predictions:
             raise DataError(f"predictions must be a file, got {file}, which is none; check the path")
         try:
             with safe_open(file, "np") as opened:
-                facts, arrays = opened.metadata() or {}, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (it is no dict)
+                facts, names = opened.metadata() or {}, list(opened.keys())
+                arrays = {name: opened.get_tensor(name) for name in names}
             if facts.get("format") != str(FORMAT):
                 raise ValueError(f"format {facts.get('format')} in place of {FORMAT}")
             known = json.loads(facts["predictions"])
@@ -138,9 +139,11 @@ class Predictions:
             for name, array in arrays.items():
                 if array.dtype != KINDS[name]:
                     raise ValueError(f"{name} must be {np.dtype(KINDS[name])}, got {array.dtype}")
+                if name in ("logits", "affect") and not np.isfinite(array).all():
+                    raise ValueError(f"{name} must be finite, got NaN or infinity")
             heads = {name: arrays.pop(name, None) for name in ("logits", "affect")}
-            names, temperature = tuple(map(str, known["names"])), float(known["temperature"])
-            return cls(**arrays, **heads, names=names, slices=slices, temperature=temperature)
+            labels, temperature = tuple(map(str, known["names"])), float(known["temperature"])
+            return cls(**arrays, **heads, names=labels, slices=slices, temperature=temperature)
         except (
             SafetensorError,
             OSError,

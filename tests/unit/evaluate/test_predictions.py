@@ -142,7 +142,8 @@ def test_a_torn_or_foreign_file_of_predictions_is_refused_by_name(tmp_path):
     for name, content in broken.items():
         (tmp_path / name).write_bytes(content)
     save_file({"weight": np.zeros(3, np.float32)}, tmp_path / "weights")
-    for name in (*broken, "weights"):
+    replace(kept(), affect=np.full((3, 1, 2), np.nan, np.float32)).save(tmp_path / "nan")
+    for name in (*broken, "weights", "nan"):
         with pytest.raises(DataError, match=rf"{name} must hold predictions: .*; make them again"):
             Predictions.load(tmp_path / name)
     with pytest.raises(DataError, match="which is none; check the path"):
