@@ -1,4 +1,4 @@
-"""Classification metrics in numpy, all from one confusion matrix: fast enough for every epoch, the same in reports.
+"""Classification metrics: scikit-learn's for a report, and in numpy those that every epoch and each resample needs.
 
 A class without a single face has no recall and no F1: it is left out of every average over classes, as in
 `sklearn.metrics.f1_score(labels=<classes that occur>)`. A face that is taken for such a class still counts as a miss
@@ -62,14 +62,27 @@ def classification(probabilities: Floats, labels: Ints, names: Sequence[str]) ->
     Raises:
         ValueError: no faces, shapes that do not fit, an id that no column has, or a probability that is not finite.
     """
+    from sklearn import metrics
+
     _check(probabilities, labels, len(names))
-    counts = confusion_counts(labels, probabilities.argmax(1), len(names))
-    hits, support, predicted = _margins(counts)
-    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: undefined
-        precision, recall = hits / predicted, hits / support
-        f1 = np.where(support > 0, 2 * hits / (support + predicted), np.nan)
-    scores = {name: float(value) for name, value in summary(counts).items()} | _likelihood(probabilities, labels)
-    return Classification(tuple(names), scores, counts, precision, recall, f1)
+    predicted, every = probabilities.argmax(1), range(len(names))
+    counts = metrics.confusion_matrix(labels, predicted, labels=every)
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=every, zero_division=np.nan
+    )
+    occurs = support > 0
+    f1[~occurs] = np.nan  # scikit-learn gives 0 to a class that does not occur and is predicted
+    scores = {
+        "accuracy": metrics.accuracy_score(labels, predicted),
+        "macro_f1": f1[occurs].mean(),
+        "weighted_f1": np.average(f1[occurs], weights=support[occurs]),
+        "mean_recall": recall[occurs].mean(),
+        # Of two classes one is always among the two likeliest, which scikit-learn refuses to compute.
+        "top2": metrics.top_k_accuracy_score(labels, probabilities, k=2, labels=every) if len(names) > 2 else 1.0,
+        "nll": metrics.log_loss(labels, np.maximum(probabilities, FLOOR), labels=every),
+    }
+    numbers = {name: float(value) for name, value in scores.items()}
+    return Classification(tuple(names), numbers, counts.astype(np.int64), precision, recall, f1)
 
 
 def expression_epoch_metrics(probabilities: Floats, labels: Ints) -> dict[str, float]:

@@ -2,16 +2,19 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ferlab.bundle import save_bundle
+from ferlab.bundle import load_bundle, save_bundle
 from ferlab.cli import main
-from ferlab.evaluate import compare_report
+from ferlab.data.synthetic import synthetic
+from ferlab.evaluate import comparison
 from ferlab.labels import FERPLUS
+from ferlab.past import Past, face_hashes
 
 from .conftest import untrained
 from .test_evaluate import Addresses
@@ -93,6 +96,32 @@ def test_the_table_says_what_evaluate_says_of_each_bundle(outputs, capsys):
         assert words in out
 
 
+def test_cautions_are_those_of_evaluate_in_all_three_views(outputs, capsys):
+    assert run(every(outputs)) == 0
+    out = capsys.readouterr().out
+    said = {caution["text"]: caution["models"] for caution in written()["cautions"]}
+    selected = "the model was selected on all 24 of these faces, so its score here is optimistic"
+    assert said[selected] == ["small"]
+    assert said["what the model was trained and selected on is not known"] == ["hand"]
+    assert f"caution: {selected} (small)" in out
+    assert selected[1:] in Path("outputs/compare/synthetic_validation_plain/compare.html").read_text()
+
+
+def test_faces_that_any_model_has_seen_are_left_out_for_all(outputs, capsys):
+    bundles = [load_bundle(path) for path in sorted(outputs.glob("seed*/*/*_small"))]
+    faces = face_hashes(synthetic(train=72, validation=24, test=8, size=24).split("validation"))
+    for bundle, kept in zip(bundles, (faces[:4], faces[2:9]), strict=True):
+        known = replace(bundle, past=Past.of(kept, kept), provenance=dict(bundle.provenance, recipe=str(kept[0])))
+        save_bundle(known, Path(f"known{kept[0]}") / "bundle", {}, "")
+    assert run("bundles=known*", "unseen=true", "out=x") == 0
+    document = written("x")
+    assert document["dataset"]["images"] == 15
+    assert "15 images never trained or selected on (9 others left out), the same for every" in document["protocol"]
+    assert not any("seen" in caution["text"] or "selected on" in caution["text"] for caution in document["cautions"])
+    assert run(every(outputs), "unseen=true", "out=y") == 1
+    assert f"{outputs}/hand/bundle must say which faces" in capsys.readouterr().err
+
+
 def test_seeds_are_told_by_what_training_wrote_down(outputs):
     assert run(every(outputs)) == 0
     small = next(model for model in written()["models"] if model["name"] == "small")
@@ -100,7 +129,7 @@ def test_seeds_are_told_by_what_training_wrote_down(outputs):
     assert sorted(member["seed"] for member in small["members"]) == [0, 1]
     assert len({member["provenance"]["recipe"] for member in small["members"]}) == 1
     assert small["epoch_s"] > 0
-    assert small["difference"] is None or small["difference"]["p"] is None
+    assert small["difference"] is None or small["difference"]["only_here"] is None
 
 
 def test_the_tables_fit_120_columns_and_have_no_colours_in_a_pipe(outputs, capsys):
@@ -159,7 +188,7 @@ def test_a_second_comparison_replaces_the_first_and_is_the_same(outputs):
         assert run(every(outputs)) == 0
         documents.append({key: value for key, value in written().items() if key != "created"})
     assert documents[0] == documents[1]
-    assert documents[0]["format"] == compare_report.FORMAT
+    assert documents[0]["format"] == comparison.FORMAT
     assert {path.name for path in Path("outputs/compare/synthetic_validation_plain").iterdir()} == {
         "compare.json",
         "compare.html",
@@ -174,7 +203,7 @@ def test_a_comparison_that_fails_leaves_the_older_one(outputs, monkeypatch, erro
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr("ferlab.evaluate.report.write_text", fail)  # compare.json is written by then
+    monkeypatch.setattr("ferlab.evaluate.page.write_text", fail)  # compare.json is written by then
     assert run(every(outputs), "out=kept", "seed=1") in (2, 130)
     assert {path.name: path.read_bytes() for path in Path("kept").iterdir()} == before
     assert [path.name for path in Path().iterdir()] == ["kept"]

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 from ferlab.bundle import load_bundle, save_bundle
 from ferlab.cli import main
 from ferlab.data.fer2013 import fer2013
+from ferlab.past import Past, face_hash
 from ferlab.runner import softmax
 
 from .conftest import LABELS, untrained
@@ -133,26 +135,59 @@ def test_the_terminal_says_the_same_without_colours(tmp_path, bundle, fer2013_ro
     assert "at the bundle's temperature 1.500" in out
 
 
-@pytest.mark.parametrize(
-    ("dataset", "digest", "said"),
-    [
-        ("fer2013", None, "the model was selected on this split"),
-        ("ferplus", "other", "selected on ferplus's validation split, which may hold these faces"),
-        ("affectnet", "other", None),
-    ],
-)
-def test_a_split_that_selected_the_model_is_called_so(tmp_path, fer2013_root, capsys, dataset, digest, said):
-    known = digest or fer2013(str(fer2013_root)).digest()
-    made = untrained(provenance={"dataset": dataset, "data_digest": known})
+@pytest.fixture
+def selected_on_some(tmp_path, validation_faces):
+    """A bundle at `run/bundle` whose epoch was chosen on the first ten validation faces, whatever they are called."""
+    faces = [np.repeat(face[..., None], 3, 2) for face in validation_faces[0][:10]]
+    past = Past.of(np.array([7], np.uint64), np.array([face_hash(face) for face in faces], np.uint64))
+    provenance = {"dataset": "elsewhere", "protocol": "faces of elsewhere", "weights": None, "teacher": None}
+    made = replace(untrained(provenance=provenance | {"selected": "best validation accuracy", "seed": 3}), past=past)
     save_bundle(made, tmp_path / "run" / "bundle", {}, "")
+    return made
+
+
+def test_faces_that_selected_the_model_are_counted_in_all_three_views(tmp_path, selected_on_some, fer2013_root, capsys):
     assert run(tmp_path, fer2013_root, "bootstrap=10") == 0
+    said = "the model was selected on 10 of 41 of these faces, so its score here is optimistic"
+    assert f"caution: {said}" in capsys.readouterr().out
+    document = report(tmp_path)
+    assert said in document["cautions"]
+    assert (document["seen"]["trained"], document["seen"]["selected"]) == (0, 10)
+    page = (tmp_path / "run" / "evaluation" / "fer2013_validation_plain" / "report.html").read_text()
+    assert said[1:] in page
+
+
+def test_how_it_was_trained_comes_from_the_bundle(tmp_path, selected_on_some, fer2013_root, capsys):
+    assert run(tmp_path, fer2013_root, "bootstrap=10") == 0
+    said = "faces of elsewhere; from scratch, no teacher; selected by best validation accuracy; seed 3; commit unknown"
+    assert report(tmp_path)["trained"] == said
+    assert "elsewhere" not in report(tmp_path)["protocol"]
+    assert f"trained: {said}\n" in capsys.readouterr().out
+    page = (tmp_path / "run" / "evaluation" / "fer2013_validation_plain" / "report.html").read_text()
+    assert f"F{said[1:]}" in page
+    assert "not known" not in page
+
+
+def test_unseen_faces_alone_can_be_scored(tmp_path, selected_on_some, fer2013_root, validation_faces, capsys):
+    assert run(tmp_path, fer2013_root, "bootstrap=10", "unseen=true") == 0
     out = capsys.readouterr().out
-    cautions = " ".join(report(tmp_path)["cautions"])
-    if said is None:
-        assert "selected" not in cautions
-    else:
-        assert said in out
-        assert said in cautions
+    document = report(tmp_path, "fer2013_validation_plain_unseen")
+    faces, names = (each[10:] for each in validation_faces)
+    predicted = [LABELS[i] for i in direct(selected_on_some, faces, temperature=1).argmax(1)]
+    assert document["expression"]["scores"]["accuracy"] == pytest.approx(accuracy_score(names, predicted))
+    majority = names.count("happiness") / len(names)
+    assert document["expression"]["baselines"]["majority"]["accuracy"] == pytest.approx(majority)
+    assert "31 images never trained or selected on (10 others left out)" in document["protocol"]
+    assert "none of these 31 faces was trained or selected on" in out
+    assert document["seen"]["left_out"] == 10
+    assert document["seen"]["text"] not in document["cautions"]
+
+
+def test_a_bundle_that_says_nothing_of_its_past_has_no_unseen_faces(tmp_path, bundle, fer2013_root, capsys):
+    assert run(tmp_path, fer2013_root, "bootstrap=10", "unseen=true") == 1
+    error = capsys.readouterr().err
+    assert "must say which faces it and its parents have seen, got no such record" in error
+    assert error.count("\n") == 1
 
 
 def test_a_second_run_replaces_the_first_and_a_seed_gives_one_report(tmp_path, bundle, fer2013_root):

@@ -9,8 +9,10 @@ import pytest
 from ferlab.bundle import save_bundle
 from ferlab.cli import main
 from ferlab.data.synthetic import synthetic
-from ferlab.evaluate.evaluation import Settings, evaluate
-from ferlab.evaluate.report import write_report
+from ferlab.evaluate.page import write_report
+from ferlab.evaluate.predictions import predict
+from ferlab.evaluate.report import score
+from ferlab.evaluate.settings import Settings
 from ferlab.labels import FERPLUS
 from ferlab.metrics import affect_scores
 from ferlab.runner import softmax
@@ -110,13 +112,12 @@ def sliced():
 
 @pytest.mark.parametrize("labels", [FERPLUS, ()])
 def test_slices_are_in_the_report_and_on_the_terminal(tmp_path, sliced, labels, capsys):
-    from ferlab.commands.score_tables import print_scores
+    from ferlab.commands.evaluate import print_report
 
     bundle = untrained(labels, affect=True)
-    document = write_report(evaluate(bundle, sliced, Settings(bootstrap=20)), tmp_path / "report")
-    assert json.loads((tmp_path / "report" / "report.json").read_text())["slices"] == json.loads(
-        json.dumps(document["slices"])
-    )
+    report = score(predict(bundle, sliced, "validation"), bundle, sliced, Settings(bootstrap=20))
+    write_report(report, sliced.split("validation"), tmp_path / "report")
+    document = json.loads((tmp_path / "report" / "report.json").read_text())
     split = sliced.split("validation")
     female = split.slices["gender"] == "female"
     answers = direct(bundle, split)
@@ -134,7 +135,7 @@ def test_slices_are_in_the_report_and_on_the_terminal(tmp_path, sliced, labels, 
     assert "&lt;b&gt;male" in page
     assert "<b>male" not in page
     assert "20 scored faces have no value" in page
-    print_scores(document)
+    print_report(report)
     out = capsys.readouterr().out
     lines = [line for line in out.splitlines() if line.startswith("[70+]")]
     assert len(lines) == 1 + bool(labels)

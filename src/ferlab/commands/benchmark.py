@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferlab import config
-from ferlab.commands.parity import check_origin, compared, files_in, with_dataset
+from ferlab.commands.exports import check_origin, compared, files_in, with_dataset
 from ferlab.commands.screen import console, progress
 from ferlab.errors import ConfigError, ExportError
 from ferlab.files import write_json
@@ -70,8 +70,8 @@ def export(invocation: "Invocation") -> None:
     from ferlab.benchmark.export import measure
     from ferlab.benchmark.report import KIND, Benchmark, machine, write_benchmark
     from ferlab.bundle import load_bundle
+    from ferlab.evaluate.page import check_folder
     from ferlab.evaluate.parity import draw
-    from ferlab.evaluate.report import check_folder
 
     found = machine()
     bundle = load_bundle(settings.bundle)
@@ -144,16 +144,16 @@ def opened(bundle: "Bundle", paths: Sequence[Path]) -> list["Exported"]:
 def candidates(bundle: "Bundle", files: Sequence["Exported"], sample: "Sample") -> list["Candidate"]:
     """The bundle and the files, with what they answer to the same faces."""
     from ferlab.benchmark.export import EAGER, Candidate
-    from ferlab.evaluate.parity import answer_all, compare
+    from ferlab.evaluate.parity import answer_all, parity
     from ferlab.formats import RUNTIMES
 
     reference = answer_all(bundle, sample.images)
     home = bundle.path or Path()
     weights = (home / "weights.safetensors").stat().st_size
-    found = [Candidate(EAGER, home, weights, False, compare(reference, reference, sample))]
+    found = [Candidate(EAGER, home, weights, False, parity(reference, reference, sample))]
     for file in files:
         path = file.path or Path()
-        parity, faults = compared(file, reference, sample)
+        apart, faults = compared(file, reference, sample)
         size = path.stat().st_size
-        found.append(Candidate(file.seal.kind, path, size, RUNTIMES[path.suffix].looped, parity, tuple(faults)))
+        found.append(Candidate(file.seal.kind, path, size, RUNTIMES[path.suffix].looped, apart, tuple(faults)))
     return found

@@ -1,6 +1,6 @@
 """`ferlab compare`: several bundles on one split, in one table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from glob import glob
 from pathlib import Path
@@ -10,24 +10,29 @@ from rich.table import Table
 from rich.text import Text
 
 from ferlab import config
-from ferlab.commands.scoring import ScoringConfig
 from ferlab.commands.screen import console, progress
 from ferlab.errors import BundleError, ConfigError
+from ferlab.evaluate.settings import Settings
+from ferlab.evaluate.text import p_value, points, shortened, stated
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
+    from ferlab.evaluate.comparison import Comparison, Model
 
 WIDTH = 120  # columns, where the output is no terminal
 STYLES = {"better": "green", "worse": "red", "within noise": "yellow"}
 
 
-@dataclass
-class CompareConfig(ScoringConfig):
+@dataclass(kw_only=True)
+class CompareConfig(Settings):
     """Keys of conf/compare.yaml, which explains them."""
 
     bundles: Any = config.MISSING
+    data: dict[str, Any] = field(default_factory=dict)
     sort: str = "accuracy"
     reference: str | None = None
+    device: str = "auto"
+    out: str | None = None
 
 
 def compare(invocation: "Invocation") -> None:
@@ -36,26 +41,38 @@ def compare(invocation: "Invocation") -> None:
     folders = find(settings.bundles)
 
     from ferlab.bundle import load_bundle, pick_device
-    from ferlab.evaluate.compare import Row, check, score
-    from ferlab.evaluate.compare import compare as compare_rows
-    from ferlab.evaluate.compare_report import KIND, default_folder, write_comparison
+    from ferlab.evaluate.comparison import Entry, Row, check, comparison
+    from ferlab.evaluate.page import check_folder, write_comparison
+    from ferlab.evaluate.predictions import predict, unseen
     from ferlab.evaluate.repeats import group, run_folder
-    from ferlab.evaluate.report import check_folder
+    from ferlab.evaluate.report import score
 
-    how = settings.settings()
     device = pick_device(settings.device)
     loaded = [load_bundle(folder, device) for folder in folders]
     groups = group(list({run_folder(bundle): bundle for bundle in loaded}.values()))  # each once
     source = config.instantiate(settings.data)
     reference = check(groups, source, settings.split, settings.sort, settings.reference)
-    folder = Path(settings.out or default_folder(source.name, settings.split, settings.tta))
-    check_folder(folder, KIND)
+    folder = Path(settings.out or default_folder(source.name, settings))
+    check_folder(folder, "compare")
     rows = []
     for name, members in groups.items():
-        watch = partial(progress, f"scoring {name}")
-        rows.append(Row(name, tuple(score(bundle, source, how, watch) for bundle in members)))
-    document = write_comparison(compare_rows(rows, settings.sort, reference), folder)
-    _print(document, folder)
+        watch, entries = partial(progress, f"scoring {name}"), []
+        for bundle in members:
+            predictions = predict(bundle, source, settings.split, settings.tta, settings.batch_size, watch)
+            kept = unseen(predictions, loaded) if settings.unseen else predictions
+            report = score(kept, bundle, source, settings, left_out=len(predictions) - len(kept))
+            entries.append(Entry.of(report, kept))
+        rows.append(Row(name, tuple(entries)))
+    found = comparison(rows, settings.sort, reference)
+    write_comparison(found, folder)
+    print_comparison(found)
+    print(f"report: {folder / 'compare.html'}")
+
+
+def default_folder(dataset: str, settings: Settings) -> Path:
+    """Where a comparison goes if nobody says: `outputs/compare/<dataset>_<split>_<tta>`."""
+    name = f"{dataset}_{settings.split}_{settings.tta}" + "_unseen" * settings.unseen
+    return Path("outputs") / "compare" / name
 
 
 def find(bundles: Any) -> list[Path]:
@@ -78,78 +95,76 @@ def find(bundles: Any) -> list[Path]:
     return found
 
 
-def _print(document: dict[str, Any], folder: Path) -> None:
+def print_comparison(found: "Comparison") -> None:
+    """Print how the models were scored, the cautions, their scores, and their differences to the reference."""
     screen = console(WIDTH)
     say = partial(screen.print, markup=False, soft_wrap=True)
-    say(document["protocol"])
-    for caution in document["cautions"]:
+    say(found.protocol)
+    for caution in found.cautions:
         whom = caution["models"]
-        whose = "all" if len(whom) == len(document["models"]) else ", ".join(whom)
+        whose = "all" if len(whom) == len(found.models) else ", ".join(whom)
         say(f"caution: {caution['text']} ({whose})", style="yellow")
     say()
-    screen.print(_scores(document))
-    say(f"baselines: {document['baseline_note']}", style="dim")
-    if len(document["models"]) > 1:
+    screen.print(_scores(found))
+    say(f"baselines: {found.baseline_note}", style="dim")
+    if len(found.models) > 1:
         say()
-        screen.print(_differences(document))
-        say(document["summary"])
+        screen.print(_differences(found))
+        say(found.summary)
+        say(found.correction, style="dim")
     say("intervals and p are over the faces; another seed may move a model further", style="dim")
-    say(f"report: {folder / 'compare.html'}")
 
 
-def _scores(document: dict[str, Any]) -> Table:
+def _scores(found: "Comparison") -> Table:
     """A row a model, its spread over seeds below its scores, and the baselines."""
-    from ferlab.evaluate.compare_report import columns, stated
+    from ferlab.evaluate.comparison import COLUMNS
 
-    there = columns(document["models"])
-    timed = any(model["epoch_s"] is not None for model in document["models"])
+    timed = any(model.epoch_s is not None for model in found.models)
     table = Table("model", box=None, pad_edge=False, header_style="bold")
-    accuracy, *others = (title.replace(" ", "\n", 1) for title in there.values())
+    accuracy, *others = (COLUMNS[name].replace(" ", "\n", 1) for name in found.metrics)
     for heading in (accuracy, "95 %\ninterval", *others, *(["s an\nepoch"] if timed else [])):
         table.add_column(heading, justify="right", no_wrap=True)
-    for model in document["models"]:
-        scores, spread = model["scores"], model["spread"]
+    for model in found.models:
         first, *rest = (
-            _two(stated(name, scores.get(name)), f"± {stated(name, spread[name])}" if name in spread else "")
-            for name in there
+            _two(stated(name, model.scores.get(name)), f"± {stated(name, spread)}" if spread is not None else "")
+            for name in found.metrics
+            for spread in (model.spread.get(name),)
         )
-        low, high = model["interval"]
-        time = "–" if model["epoch_s"] is None else f"{model['epoch_s']:.1f}"
+        low, high = model.interval
+        time = "–" if model.epoch_s is None else f"{model.epoch_s:.1f}"
         table.add_row(_model(model), first, f"{100 * low:.1f}–{100 * high:.1f}", *rest, *([time] if timed else []))
     table.add_row()
-    for name, scores in document["baselines"].items():
-        cells = (Text(stated(each, scores[each]) if each in scores else "", "dim") for each in list(there)[1:])
+    for name, scores in found.baselines.items():
+        cells = (Text(stated(each, scores[each]) if each in scores else "", "dim") for each in found.metrics[1:])
         table.add_row(Text(name, "dim"), Text(stated("accuracy", scores["accuracy"]), "dim"), "", *cells)
     return table
 
 
-def _differences(document: dict[str, Any]) -> Table:
+def _differences(found: "Comparison") -> Table:
     """How far each model's accuracy is from the reference's."""
-    from ferlab.evaluate.page import p_value, points, shortened
-
+    apart = {model.name: model.difference for model in found.models if model.difference is not None}
+    corrected = any(each.p_holm is not None for each in apart.values())
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(Text(f"accuracy against\n{shortened(document['reference'])}"))
-    for title in ("points", "95 % interval", "only it right", "only the reference", "p"):
+    table.add_column(Text(f"accuracy against\n{shortened(found.reference)}"))
+    for title in ("points", "95 % interval", "only it right", "only the reference", "p, Holm" if corrected else "p"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("in words")
-    for model in document["models"]:
-        if (found := model["difference"]) is not None:
-            low, high = found["interval"]
-            counts = ("–" if n is None else f"{n:,}" for n in (found["only_here"], found["only_reference"]))
-            table.add_row(
-                Text(shortened(model["name"])), points(found["accuracy"]), f"{points(low)} to {points(high)}",
-                *counts, p_value(found["p"]), Text(found["words"], STYLES[found["words"]]),
-            )  # fmt: skip
+    for name, each in apart.items():
+        low, high = each.interval
+        counts = ("–" if n is None else f"{n:,}" for n in (each.only_here, each.only_reference))
+        p = p_value(each.p if each.p_holm is None else each.p_holm)
+        table.add_row(
+            Text(shortened(name)), points(each.accuracy), f"{points(low)} to {points(high)}", *counts, p,
+            Text(each.words, STYLES[each.words]),
+        )  # fmt: skip
     return table
 
 
-def _model(model: dict[str, Any]) -> Text:
+def _model(model: "Model") -> Text:
     """Name, and below it what the network is."""
-    from ferlab.evaluate.page import shortened
-
-    seeds = f", {model['seeds']} seeds" if model["seeds"] > 1 else ""
-    size, millions = model["input"]["size"], model["parameters"] / 1e6
-    return _two(shortened(model["name"]), f"{model['model']['name']}, {millions:.2f} M, {size} px{seeds}")
+    seeds = f", {model.seeds} seeds" if model.seeds > 1 else ""
+    millions = (model.parameters or 0) / 1e6
+    return _two(shortened(model.name), f"{model.model['name']}, {millions:.2f} M, {model.size} px{seeds}")
 
 
 def _two(first: str, second: str) -> Text:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 
 from ferlab import config
-from ferlab.commands.parity import parity_table, with_dataset
+from ferlab.commands.exports import parity_table, with_dataset
 from ferlab.commands.screen import console, progress
 from ferlab.errors import ConfigError, ExportError, suggest
 from ferlab.train.tracking import TrackerOptions
@@ -143,7 +143,7 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
     """Write one format in the first of its ways that passes, and report on it, or on the last if none does."""
     from ferlab import formats
     from ferlab.documents import write_documents
-    from ferlab.evaluate.parity import answer_all, compare
+    from ferlab.evaluate.parity import answer_all, parity
     from ferlab.files import clear_leftovers, replacing, why_unwritable
     from ferlab.formats.seal import Seal, digest
     from ferlab.past import FILE
@@ -160,10 +160,10 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
             with replacing(path) as temporary:
                 write(bundle, seal, temporary, job.calibration, way)
                 answers = answer_all(formats.read(temporary, job.threads), job.sample.images)
-                parity = compare(job.reference, answers, job.sample)
-                faults = parity.faults(chosen.tolerance)
+                found = parity(job.reference, answers, job.sample)
+                faults = found.faults(chosen.tolerance)
                 data = temporary.read_bytes()
-                tried.append({"way": way, "parity": parity.to_dict(), "faults": faults})
+                tried.append({"way": way, "parity": found.to_dict(), "faults": faults})
                 if faults:
                     raise _Rejected
                 # First, so that a file is never there without them, were the process killed between the two.

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferlab import config
-from ferlab.commands.parity import check_origin, compared, files_in, parity_table, with_dataset
+from ferlab.commands.exports import check_origin, compared, files_in, parity_table, with_dataset
 from ferlab.commands.screen import console
 from ferlab.errors import BundleError, ConfigError, ExportError
 
 if TYPE_CHECKING:
     from ferlab.bundle import Bundle
     from ferlab.cli import Invocation
+    from ferlab.data.source import Source
 
 
 @dataclass
@@ -39,9 +40,10 @@ def verify(invocation: "Invocation") -> int:
     bundle = bundle_of(paths[0], settings.bundle)
     for file in files:
         check_origin(file, bundle)
-    source = config.instantiate(settings.data)
+    source: Source = config.instantiate(settings.data)
     sample = draw(bundle, source, settings.split, settings.faces)
-    print(f"{len(sample.images):,} {settings.split} faces of {source.protocol}", flush=True)
+    protocol = source.protocol_of(source.split(settings.split).name)
+    print(f"{len(sample.images):,} {settings.split} faces of {protocol}", flush=True)
     reference = answer_all(bundle, sample.images)
     rows: list[dict[str, Any]] = []
     for path, file in zip(paths, files, strict=True):

@@ -6,27 +6,32 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ferlab.data.source import Source, Split
-from ferlab.evaluate.baselines import affect_baseline
-from ferlab.evaluate.bootstrap import affect_intervals
+from ferlab.evaluate.bootstrap import Interval, affect_intervals
+from ferlab.evaluate.predictions import Predictions
+from ferlab.evaluate.settings import Settings
 from ferlab.labels import AFFECT
 from ferlab.metrics import AFFECT_SCORES, affect_scores
 
+EDGES = np.linspace(-1, 1, 33)  # 32 bins a side: each a sixteenth wide, finer than annotators agree
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class ClassMean:
-    """Where a class lies on average.
-
-    Attributes:
-        faces: with this label, and with valence and arousal known.
-        true, predicted: (2,) mean valence and arousal.
-    """
+    """Where a class lies on average: its faces with known valence and arousal, and both, annotated and answered."""
 
     faces: int
-    true: npt.NDArray[np.float64]
-    predicted: npt.NDArray[np.float64]
+    true: dict[str, float]
+    predicted: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Density:
+    """How many faces lie in the squares of a plane: the j-th square with any is x[j], y[j] of EDGES, with faces[j]."""
+
+    x: list[int]
+    y: list[int]
+    faces: list[int]
 
 
 @dataclass(frozen=True)
@@ -34,101 +39,87 @@ class Affect:
     """The score of the affect head on the faces with known valence or arousal.
 
     Attributes:
-        predicted: (n, 2) valence and arousal, the mean over the views.
-        target: (n, 2) the annotated ones, NaN where unknown; one of both is known.
-        rows: (n,) positions of the faces in the split.
+        faces: how many.
         scores: "valence" and "arousal" -> `faces` and metrics.AFFECT_SCORES; "mean" -> the means of these scores.
             A dimension that no face knows is left out.
         intervals: the same keys -> "ccc" and "rmse" -> 2.5 % and 97.5 % percentile.
         baseline: the same keys -> scores of one answer for all faces, and `baseline_note`, which answer.
         classes: label -> its mean, for the classes with a face whose valence and arousal are known.
-        cautions: what a reader must know before believing the scores.
+        densities: "valence" and "arousal" -> faces by true (x) and answered (y) value; "true" and "predicted" -> faces
+            by valence (x) and arousal (y); those that a face is in.
     """
 
-    predicted: Floats
-    target: Floats
-    rows: npt.NDArray[np.int64]
-    scores: Mapping[str, Mapping[str, float]]
-    intervals: Mapping[str, Mapping[str, tuple[float, float]]]
-    baseline: Mapping[str, Mapping[str, float]]
+    faces: int
+    scores: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, Interval]]
+    baseline: dict[str, dict[str, float]]
     baseline_note: str
-    classes: Mapping[str, ClassMean]
-    cautions: tuple[str, ...]
-
-    def subset(
-        self, inside: npt.NDArray[np.bool_], resamples: int, seed: int
-    ) -> dict[str, float | tuple[float, float]]:
-        """CCC of valence and of arousal with its interval, for some of the faces.
-
-        Args:
-            inside: (n,) which of `rows`, one at least.
-            resamples, seed: of the interval.
-        """
-        predicted, target = self.predicted[inside], self.target[inside]
-        drawn = affect_intervals(predicted, target, resamples, seed)
-        result: dict[str, float | tuple[float, float]] = {}
-        for name, values in affect_scores(predicted, target).items():
-            result |= {f"{name}_ccc": values["ccc"], f"{name}_ccc_interval": drawn[name]["ccc"]}
-        return result
+    classes: dict[str, ClassMean]
+    densities: dict[str, Density]
 
 
 def score_affect(
-    answers: Floats,
-    target: Floats,
-    rows: npt.NDArray[np.int64],
-    source: Source,
-    split: Split,
-    resamples: int,
-    seed: int,
+    predictions: Predictions,
+    labels: tuple[str, ...],
+    baseline: tuple[dict[str, dict[str, float]], str],
+    settings: Settings,
 ) -> Affect:
-    """Score the answers for the faces of `split` whose valence or arousal is known.
+    """Score the answers.
 
     Args:
-        answers: (n, v, 2) of v views a face, n at least 1.
-        target: (n, 2), NaN where unknown.
-        rows: (n,) positions of the faces in the split.
-        source, split: for the baseline and the classes.
-        resamples, seed: of the intervals.
+        predictions: of faces with known valence or arousal, one at least.
+        labels: the dataset's, in whose order the classes are listed.
+        baseline: as `ferlab.evaluate.baselines.affect_baseline` gives it.
+        settings: resamples and seed.
     """
-    predicted = answers.mean(1)
-    baseline, note = affect_baseline(source, split, target)
+    predicted, target = answered(predictions), predictions.target
     return Affect(
-        predicted,
-        target,
-        rows,
-        with_mean(affect_scores(predicted, target)),
-        affect_intervals(predicted, target, resamples, seed),
-        with_mean(baseline),
-        note,
-        _class_means(predicted, target, split.labels[rows], source.labels),
-        _incomplete(split, target),
+        faces=len(target),
+        scores=with_mean(affect_scores(predicted, target)),
+        intervals=affect_intervals(predicted, target, settings.bootstrap, settings.seed),
+        baseline=with_mean(baseline[0]),
+        baseline_note=baseline[1],
+        classes=_class_means(predictions, labels),
+        densities=_densities(predicted, target),
     )
 
 
-def with_mean(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
+def answered(predictions: Predictions) -> Floats:
+    """(n, 2) valence and arousal, the mean over the views."""
+    assert predictions.affect is not None, "the model answers no affect"
+    mean: Floats = predictions.affect.mean(1)
+    return mean
+
+
+def with_mean(scores: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """`scores` and, as "mean", each of metrics.AFFECT_SCORES averaged over valence and arousal."""
     means = {key: float(np.mean([values[key] for values in scores.values()])) for key in AFFECT_SCORES}
-    return {**scores, "mean": means}
+    return {name: dict(values) for name, values in scores.items()} | {"mean": means}
 
 
-def _class_means(
-    predicted: Floats, target: Floats, labels: npt.NDArray[np.int64], names: tuple[str, ...]
-) -> dict[str, ClassMean]:
-    known = ~np.isnan(target).any(1)
-    result = {}
-    for i, name in enumerate(names):
-        inside = known & (labels == i)
+def _class_means(predictions: Predictions, labels: tuple[str, ...]) -> dict[str, ClassMean]:
+    known, result = ~np.isnan(predictions.target).any(1), {}
+    for name in labels:
+        inside = known & (predictions.labels == (predictions.names.index(name) if name in predictions.names else -2))
         if inside.any():
-            true, answered = (values[inside].mean(0, dtype=np.float64) for values in (target, predicted))
-            result[name] = ClassMean(int(inside.sum()), true, answered)
+            true, given = (
+                dict(zip(AFFECT, values[inside].mean(0, dtype=np.float64).tolist(), strict=True))
+                for values in (predictions.target, answered(predictions))
+            )
+            result[name] = ClassMean(int(inside.sum()), true, given)
     return result
 
 
-def _incomplete(split: Split, target: Floats) -> tuple[str, ...]:
-    """A sentence for each dimension that some faces lack."""
-    known = (~np.isnan(target)).sum(0)
-    return tuple(
-        f"{len(split) - n:,} of {len(split):,} faces have no {name} and were left out of its scores"
-        for name, n in zip(AFFECT, known, strict=True)
-        if n < len(split)
-    )
+def _densities(predicted: Floats, target: Floats) -> dict[str, Density]:
+    planes = {name: (target[:, i], predicted[:, i]) for i, name in enumerate(AFFECT)}
+    known = ~np.isnan(target).any(1)
+    planes |= {name: (v[known, 0], v[known, 1]) for name, v in (("true", target), ("predicted", predicted))}
+    return {
+        name: found for name, (x, y) in planes.items() if (found := _density(x[~np.isnan(x)], y[~np.isnan(x)])).faces
+    }
+
+
+def _density(x: Floats, y: Floats) -> Density:
+    grid = np.histogram2d(x, y, [EDGES, EDGES])[0].astype(int)
+    filled = np.nonzero(grid)
+    return Density(filled[0].tolist(), filled[1].tolist(), grid[filled].tolist())

@@ -1,12 +1,15 @@
 """Does 80 % confidence mean 80 % correct? Guo et al. 2017, "On calibration of modern neural networks"."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ferlab.runner import softmax
+
+if TYPE_CHECKING:
+    from ferlab.evaluate.predictions import Predictions
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
@@ -14,28 +17,65 @@ BINS = 15  # as in the paper
 FOLDS = 5
 # Faces that are all classified right want temperature 0, and all wrong infinity; no trained network is out here.
 COLDEST, HOTTEST = 0.05, 20.0
+BEFORE, AFTER, OWN = "temperature 1", "cross-fitted temperature", "the bundle's temperature"
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Confidence against accuracy over equal-width bins ((m - 1) / M, m / M].
+    """Confidence against accuracy over M equal-width bins ((m - 1) / M, m / M].
 
     Attributes:
-        confidence: (M,) mean probability of the predicted class; NaN in an empty bin.
-        accuracy: (M,) share of correct predictions; NaN in an empty bin.
-        count: (M,) faces.
+        confidence: mean probability of the predicted class in each bin; None in an empty one.
+        accuracy: share of correct predictions in each bin; None in an empty one.
+        count: faces in each bin.
+        ece: expected calibration error (eq. 3): the gap of each bin, weighted by its faces; 0 is perfect, 1 the worst.
     """
 
-    confidence: npt.NDArray[np.float64]
-    accuracy: npt.NDArray[np.float64]
-    count: npt.NDArray[np.int64]
+    confidence: list[float | None]
+    accuracy: list[float | None]
+    count: list[int]
+    ece: float
 
-    @property
-    def ece(self) -> float:
-        """Expected calibration error (eq. 3): the gap of each bin, weighted by its faces; 0 is perfect, 1 the worst."""
-        full = self.count > 0
-        gaps = np.abs(self.accuracy[full] - self.confidence[full])
-        return float((gaps * self.count[full]).sum() / self.count.sum())
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether confidences can be believed.
+
+    Attributes:
+        ece_before, ece_after, ece_bundle: at temperature 1, at a temperature fitted on other faces (None if there are
+            too few), and at the bundle's own (None if that is 1).
+        bins, folds: of the reliability curves, and of the cross-fitting.
+        bundle_temperature: that of the bundle.
+        fitted_temperature: fitted on all of these faces, to compare; no score uses it.
+        curves: BEFORE, OWN and AFTER, those that there are -> reliability.
+    """
+
+    ece_before: float
+    ece_after: float | None
+    ece_bundle: float | None
+    bins: int
+    folds: int
+    bundle_temperature: float
+    fitted_temperature: float
+    curves: dict[str, Reliability]
+
+
+def calibration(predictions: "Predictions", seed: int) -> Calibration:
+    """How well calibrated the expression head is.
+
+    Args:
+        predictions: of labelled faces, one at least.
+        seed: of the folds of the cross-fitting.
+    """
+    labels, logits = predictions.labels, predictions.pooled_logits()
+    curves = {BEFORE: reliability(softmax(logits), labels)}
+    if predictions.temperature != 1:
+        curves[OWN] = reliability(predictions.probabilities(), labels)
+    if len(labels) >= FOLDS:
+        curves[AFTER] = reliability(cross_fitted(logits, labels, seed), labels)
+    ece = {name: curve.ece for name, curve in curves.items()}
+    fitted = fit_temperature(logits, labels)
+    return Calibration(ece[BEFORE], ece.get(AFTER), ece.get(OWN), BINS, FOLDS, predictions.temperature, fitted, curves)
 
 
 def reliability(probabilities: Floats, labels: Ints, bins: int = BINS) -> Reliability:
@@ -50,10 +90,13 @@ def reliability(probabilities: Floats, labels: Ints, bins: int = BINS) -> Reliab
     correct = probabilities.argmax(1) == labels
     place = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
     count = np.bincount(place, minlength=bins)
-    with np.errstate(invalid="ignore"):  # an empty bin is NaN
-        return Reliability(
-            np.bincount(place, confidence, bins) / count, np.bincount(place, correct, bins) / count, count
-        )
+    sure, right = (np.bincount(place, values, bins) / np.maximum(count, 1) for values in (confidence, correct))
+
+    def listed(means: npt.NDArray[np.float64]) -> list[float | None]:
+        return [float(mean) if n else None for mean, n in zip(means, count, strict=True)]
+
+    ece = float((np.abs(right - sure) * count).sum() / count.sum())
+    return Reliability(listed(sure), listed(right), count.tolist(), ece)
 
 
 def fit_temperature(logits: Floats, labels: Ints) -> float:
@@ -91,12 +134,11 @@ def cross_fitted(logits: Floats, labels: Ints, seed: int, folds: int = FOLDS) ->
     Raises:
         ValueError: fewer faces than folds.
     """
-    n = len(labels)
-    if n < folds:
-        raise ValueError(f"cross-fitting needs at least {folds} faces, got {n}")
-    fold = np.random.default_rng(seed).permutation(n) % folds
+    from sklearn.model_selection import KFold
+
+    if len(labels) < folds:
+        raise ValueError(f"cross-fitting needs at least {folds} faces, got {len(labels)}")
     result = np.empty(logits.shape, np.float64)
-    for part in range(folds):
-        inside = fold == part
-        result[inside] = softmax(logits[inside] / fit_temperature(logits[~inside], labels[~inside]))
+    for rest, inside in KFold(folds, shuffle=True, random_state=seed).split(logits):
+        result[inside] = softmax(logits[inside] / fit_temperature(logits[rest], labels[rest]))
     return result

@@ -1,6 +1,7 @@
-"""What has to hold, and what has to be said, before a bundle is scored on a split."""
+"""What has to hold, and what has to be said, before a model is scored on a split."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -9,11 +10,8 @@ from ferlab.data.source import Source, Split
 from ferlab.errors import BundleError, LabelError
 from ferlab.faces import FaceCrop
 from ferlab.labels import class_map
+from ferlab.past import Hashes
 from ferlab.runner import Runner
-
-# FER+ relabels FER2013's faces and keeps its splits, so a model selected on one was selected on the other's faces.
-SAME_FACES = {"ferplus": "fer2013"}
-
 
 HEADS = {"expression": "expressions", "affect": "valence and arousal"}
 
@@ -66,23 +64,44 @@ def label_ids(bundle: Runner, source: Source, split: Split) -> npt.NDArray[np.in
     return np.where(split.labels >= 0, index[split.labels], -1)
 
 
-def selection(bundle: Runner, source: Source, split: Split, digest: str) -> tuple[str, bool]:
-    """How the bundle's training knew this split, as far as its provenance tells, and whether that flatters the score.
+@dataclass(frozen=True)
+class Seen:
+    """How many of the scored faces the model knew before, by their pixels; its parents' faces are its own.
 
-    Args:
-        digest: that of `source`.
+    Attributes:
+        trained, selected: faces that it was trained on, and that its epoch was chosen on; None if that is not known.
+        left_out: labelled faces that are not among the scored ones, for a model had seen them.
+        text: the same in words.
+        flatters: whether the score is, or may be, better than on faces that the model has never seen.
     """
-    dataset, seen = bundle.provenance.get("dataset"), bundle.provenance.get("data_digest")
-    if dataset is None or seen is None:
-        return "the bundle does not say which data it was trained and selected on", True
-    if split.name == "test":
-        return "the bundle was not selected on a test split, as far as it says", False
-    role = "trained on" if split.name == "train" else "selected on"
-    if seen == digest:
-        return f"the model was {role} this split, so its score here is optimistic", True
-    if SAME_FACES.get(dataset, dataset) == SAME_FACES.get(source.name, source.name):
-        return f"the model was {role} {dataset}'s {split.name} split, which may hold these faces", True
-    return f"the model was trained and selected on {dataset}, not on this data", False
+
+    trained: int | None
+    selected: int | None
+    left_out: int
+    text: str
+    flatters: bool
+
+
+def seen_faces(model: Runner, faces: Hashes, left_out: int = 0) -> Seen:
+    """What the model has seen of the scored faces, (n,) hashes."""
+    past = model.past
+    if past is None:
+        return Seen(None, None, left_out, "what the model was trained and selected on is not known", True)
+    trained, selected = (int(known.sum()) for known in past.seen(faces))
+    said = [
+        f"{verb} {f'all {n:,}' if n == len(faces) else f'{n:,} of {len(faces):,}'}"
+        for verb, n in (("trained on", trained), ("selected on", selected))
+        if n
+    ]
+    parents = model.provenance.get("weights") or model.provenance.get("teacher")
+    whose = "the model, or what it learnt from," if parents else "the model"
+    if said:
+        text = f"{whose} was {' and '.join(said)} of these faces, so its score here is optimistic"
+    else:
+        text = f"none of these {len(faces):,} faces was trained or selected on"
+    if not past.whole:
+        text += "; what its start weights or its teacher have seen is not known"
+    return Seen(trained, selected, left_out, text, bool(said) or not past.whole)
 
 
 def crop_caution(bundle: Runner, source: Source) -> str | None:

@@ -1,141 +1,126 @@
 """How well expressions were recognised: scores, intervals, baselines and calibration of the expression head."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ferlab.data.source import Source, Split
-from ferlab.evaluate.baselines import baselines
-from ferlab.evaluate.bootstrap import intervals
-from ferlab.evaluate.calibration import FOLDS, Reliability, cross_fitted, fit_temperature, reliability
-from ferlab.metrics import Classification, classification, confusion_counts, summary
-from ferlab.runner import softmax
+from ferlab.data.source import Split
+from ferlab.evaluate.bootstrap import Interval, intervals
+from ferlab.evaluate.calibration import Calibration, calibration
+from ferlab.evaluate.predictions import Predictions
+from ferlab.evaluate.settings import Settings
+from ferlab.metrics import Classification, classification
 
-BEFORE, AFTER, OWN = "temperature 1", "cross-fitted temperature", "the bundle's temperature"
+MISTAKES = 24
+CONFIDENCE_BINS = 20
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """A bundle's answers for the labelled faces of a split.
+class ClassScore:
+    """One class: its faces, those taken for it, and scores; None where undefined (see `ferlab.metrics`)."""
 
-    Attributes:
-        names: k label names of the bundle.
-        logits: (n, v, k) float32, of v views a face.
-        labels: (n,) true classes, positions in `names`.
-        rows: (n,) positions of the faces in the split.
-        temperature: the bundle's.
-    """
+    support: int
+    predicted: int
+    recall: float | None
+    precision: float | None
+    f1: float | None
 
-    names: tuple[str, ...]
-    logits: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int64]
-    temperature: float
 
-    def probabilities(self, temperature: float | None = None) -> npt.NDArray[np.float64]:
-        """(n, k): softmax(logits / temperature) averaged over the views; by default the bundle's temperature."""
-        result: npt.NDArray[np.float64] = softmax(self.logits / (temperature or self.temperature)).mean(1)
-        return result
+@dataclass(frozen=True)
+class Mistake:
+    """A face that was taken for another class: its position in the split, where it is stored, and the answer."""
 
-    def pooled_logits(self) -> npt.NDArray[np.float64]:
-        """(n, k) logarithms of the probabilities at temperature 1: what a temperature can be fitted to."""
-        return np.log(np.maximum(self.probabilities(1.0), np.finfo(np.float64).tiny))
+    row: int
+    image: str
+    true: str
+    predicted: str
+    confidence: float
 
 
 @dataclass(frozen=True)
 class Expression:
-    """The score of the expression head on the labelled faces.
+    """The score of the expression head on the labelled faces, at the bundle's own temperature.
 
     Attributes:
-        predictions: the answers.
-        result: the scores at the bundle's own temperature.
+        faces: how many.
+        scores: those of metrics.classification.
         intervals: score -> 2.5 % and 97.5 % percentile.
         baselines: classifier -> score -> value, and `baseline_note`, where they have their frequencies from.
-        curves: a reliability curve for temperature 1, for the cross-fitted one (unless there are too few faces) and, if
-            it is not 1, for the bundle's own.
-        temperature: fitted on all of these faces, to compare with the bundle's; no score here uses it.
-        cautions: what a reader must know before believing the scores.
+        classes: label -> its scores, in the order of the bundle's labels.
+        confusion: (k, k) faces; rows are the true class, columns the predicted one.
+        calibration: whether the probabilities can be believed.
+        confidence: "correct" and "wrong" -> faces by their probability, in CONFIDENCE_BINS bins from 0 to 1.
+        mistakes: the most confident ones first, MISTAKES at most.
     """
 
-    predictions: Predictions
-    result: Classification
-    intervals: Mapping[str, tuple[float, float]]
-    baselines: Mapping[str, Mapping[str, float]]
+    faces: int
+    scores: dict[str, float]
+    intervals: dict[str, Interval]
+    baselines: dict[str, dict[str, float]]
     baseline_note: str
-    curves: Mapping[str, Reliability]
-    temperature: float
-    cautions: tuple[str, ...]
-
-    @property
-    def rows(self) -> npt.NDArray[np.int64]:
-        """(n,) positions of the labelled faces in the split."""
-        return self.predictions.rows
-
-    @property
-    def probabilities(self) -> npt.NDArray[np.float64]:
-        """(n, k) at the bundle's own temperature, as `ferlab predict` would state them."""
-        return self.predictions.probabilities()
-
-    def mistakes(self, limit: int) -> npt.NDArray[np.int64]:
-        """Positions in `predictions` of the wrong answers, the most confident first, at most `limit`."""
-        probabilities = self.probabilities
-        wrong = np.flatnonzero(probabilities.argmax(1) != self.predictions.labels)
-        return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")[:limit]]
-
-    def subset(
-        self, inside: npt.NDArray[np.bool_], resamples: int, seed: int
-    ) -> dict[str, float | tuple[float, float]]:
-        """Accuracy, its interval, mean_recall and macro_f1 of some of the faces.
-
-        Args:
-            inside: (n,) which of `rows`, one at least.
-            resamples, seed: of the interval.
-        """
-        k = len(self.predictions.names)
-        guesses = self.probabilities[inside].argmax(1)
-        confusion = confusion_counts(self.predictions.labels[inside], guesses, k)
-        scores = {name: float(value) for name, value in summary(confusion).items() if name != "weighted_f1"}
-        return scores | {"accuracy_interval": intervals(confusion, resamples, seed)["accuracy"]}
+    classes: dict[str, ClassScore]
+    confusion: list[list[int]]
+    calibration: Calibration
+    confidence: dict[str, list[int]]
+    mistakes: list[Mistake]
 
 
-def score_expression(predictions: Predictions, source: Source, split: Split, resamples: int, seed: int) -> Expression:
-    """Score the answers for the labelled faces of `split`.
+def score_expression(
+    predictions: Predictions, split: Split, baselines: tuple[dict[str, dict[str, float]], str], settings: Settings
+) -> Expression:
+    """Score the answers.
 
     Args:
-        predictions: of one face at least.
-        source, split: for the baselines.
-        resamples: for the intervals.
-        seed: of the bootstrap, the random baseline and the folds of the cross-fitting.
+        predictions: of labelled faces, one at least.
+        split: that they are of, which knows where each face is stored.
+        baselines: as `ferlab.evaluate.baselines.baselines` gives them.
+        settings: resamples and seed.
     """
-    result = classification(predictions.probabilities(), predictions.labels, predictions.names)
-    scores, note = baselines(source, split, seed)
-    curves, too_few = _curves(predictions, seed)
+    probabilities = predictions.probabilities()
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == predictions.labels
+    found = classification(probabilities, predictions.labels, predictions.names)
+    edges = np.linspace(0, 1, CONFIDENCE_BINS + 1)
     return Expression(
-        predictions,
-        result,
-        intervals(result.confusion, resamples, seed),
-        scores,
-        note,
-        curves,
-        fit_temperature(predictions.pooled_logits(), predictions.labels),
-        tuple(caution for caution in (_unlabelled(split), too_few) if caution),
+        faces=len(predictions),
+        scores=found.scores,
+        intervals=intervals(found.confusion, settings.bootstrap, settings.seed),
+        baselines=baselines[0],
+        baseline_note=baselines[1],
+        classes=_classes(found),
+        confusion=found.confusion.tolist(),
+        calibration=calibration(predictions, settings.seed),
+        confidence={
+            name: np.histogram(confidence[chosen], edges)[0].tolist()
+            for name, chosen in (("correct", right), ("wrong", ~right))
+        },
+        mistakes=_mistakes(predictions, probabilities, split),
     )
 
 
-def _curves(predictions: Predictions, seed: int) -> tuple[dict[str, Reliability], str | None]:
-    """Reliability before and after, and a caution if the faces are too few for the second."""
-    labels, logits = predictions.labels, predictions.pooled_logits()
-    curves = {BEFORE: reliability(softmax(logits), labels)}
-    if predictions.temperature != 1:
-        curves[OWN] = reliability(predictions.probabilities(), labels)
-    if len(labels) < FOLDS:
-        return curves, f"{len(labels)} faces are too few to fit a temperature on some and apply it to others"
-    curves[AFTER] = reliability(cross_fitted(logits, labels, seed), labels)
-    return curves, None
+def _classes(found: Classification) -> dict[str, ClassScore]:
+    predicted, defined = found.confusion.sum(0), np.isfinite
+    return {
+        name: ClassScore(
+            int(found.support[i]),
+            int(predicted[i]),
+            *(float(each[i]) if defined(each[i]) else None for each in (found.recall, found.precision, found.f1)),
+        )
+        for i, name in enumerate(found.names)
+    }
 
 
-def _unlabelled(split: Split) -> str | None:
-    missing = int((split.labels < 0).sum())
-    return f"{missing:,} of {len(split):,} faces have no expression label and were left out" if missing else None
+def _mistakes(predictions: Predictions, probabilities: npt.NDArray[np.float64], split: Split) -> list[Mistake]:
+    names, guesses = predictions.names, probabilities.argmax(1)
+    wrong = np.flatnonzero(guesses != predictions.labels)
+    first = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")[:MISTAKES]]
+    return [
+        Mistake(
+            row := int(predictions.rows[i]),
+            split.images.name(row),
+            names[predictions.labels[i]],
+            names[guesses[i]],
+            float(probabilities[i].max()),
+        )
+        for i in first
+    ]

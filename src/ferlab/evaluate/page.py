@@ -1,7 +1,9 @@
-"""The page of a report: a template, figures as SVG and faces as PNG, all inside one file."""
+"""The two views of a record that are files: JSON, and one HTML page with its figures and faces inside."""
 
 import base64
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -10,28 +12,55 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ferlab.data.source import Split
+from ferlab.errors import ConfigError
 from ferlab.evaluate import affect_plots, plots
 from ferlab.evaluate.affect import Affect
-from ferlab.evaluate.evaluation import Evaluation
+from ferlab.evaluate.comparison import COLUMNS, Comparison
 from ferlab.evaluate.expression import Expression
-from ferlab.evaluate.sections import MISTAKES
+from ferlab.evaluate.report import Report
 from ferlab.evaluate.slice_plots import slice_intervals
+from ferlab.evaluate.text import decimal, p_value, percent, plain, points, shortened, signed, stated
+from ferlab.files import creating_folder, write_json, write_text
 from ferlab.labels import AFFECT
 from ferlab.spec import Image
 
-NAME = 32  # characters of a model's name
 THUMBNAIL_PX = 96  # the longer side of a face that is larger; smaller ones stay as they are
 
 
-def render(evaluation: Evaluation, document: Mapping[str, Any]) -> str:
-    """The HTML of an evaluation; every word from the bundle or the dataset is escaped.
+def write_report(report: Report, split: Split, folder: Path) -> None:
+    """Write report.json and report.html to `folder`; `split` is where the faces of the mistakes are read from.
 
-    Args:
-        evaluation: for the figures and faces.
-        document: what report.json holds, for the numbers.
+    Raises:
+        ConfigError: the folder holds something else, or cannot be written.
     """
-    shown = faces(evaluation.expression, evaluation.split) if evaluation.expression else []
-    return template("report.html.j2").render(report=document, figures=figures(evaluation), faces=shown)
+    write_folder(folder, "report", asdict(report), render(report, split))
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """Write compare.json and compare.html to `folder`; raises as `write_report`."""
+    write_folder(folder, "compare", asdict(comparison), render_comparison(comparison))
+
+
+def check_folder(folder: Path, kind: str = "report") -> None:
+    """Raise a ConfigError unless `folder` is absent, empty or an older report: anything else would be deleted."""
+    files = {f"{kind}.json", f"{kind}.html"}
+    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= files):
+        raise ConfigError(f"out must be a new folder or an older report's, got {folder} with other files; set out=…")
+
+
+def write_folder(folder: Path, kind: str, document: Mapping[str, Any], page: str) -> None:
+    """Write `kind`.json and `kind`.html to `folder`, which appears whole or not at all and replaces an older report.
+
+    Raises:
+        ConfigError: the folder holds something else, or cannot be written.
+    """
+    check_folder(folder, kind)
+    try:
+        with creating_folder(folder) as temporary:
+            write_json(temporary / f"{kind}.json", document)
+            write_text(temporary / f"{kind}.html", page)
+    except OSError as error:
+        raise ConfigError(f"cannot write the report to {folder}: {error.strerror}; set out=…") from error
 
 
 def template(name: str, package: str = "ferlab.evaluate") -> jinja2.Template:
@@ -44,87 +73,64 @@ def template(name: str, package: str = "ferlab.evaluate") -> jinja2.Template:
     return environment.get_template(name)
 
 
-def figures(evaluation: Evaluation) -> dict[str, str]:
-    """The page's figures as `data:` addresses, by name."""
+def render(report: Report, split: Split) -> str:
+    """The HTML of a report; every word from the bundle or the dataset is escaped."""
     drawn: dict[str, Figure] = {}
     overall: dict[str, float] = {}
-    if expression := evaluation.expression:
+    faces = []
+    if expression := report.expression:
         drawn |= _expression_figures(expression)
-        overall |= {"accuracy": expression.result.scores["accuracy"]}
-    if affect := evaluation.affect:
+        overall["accuracy"] = expression.scores["accuracy"]
+        faces = [_png(split.read(mistake.row)) for mistake in expression.mistakes]
+    if affect := report.affect:
         drawn |= _affect_figures(affect)
         overall |= {f"{name}_ccc": affect.scores[name]["ccc"] for name in AFFECT if name in affect.scores}
-    if evaluation.slices:
-        drawn["slices"] = slice_intervals(evaluation.slices, overall)
-    return {name: plots.data_uri(figure) for name, figure in drawn.items()}
+    if report.slices:
+        drawn["slices"] = slice_intervals(report.slices, overall)
+    figures = {name: plots.data_uri(figure) for name, figure in drawn.items()}
+    return template("report.html.j2").render(report=report, figures=figures, faces=faces)
 
 
 def _expression_figures(expression: Expression) -> dict[str, Figure]:
-    result, probabilities = expression.result, expression.probabilities
-    right = probabilities.argmax(1) == expression.predictions.labels
+    confusion, names = np.array(expression.confusion), list(expression.classes)
     return {
-        "counts": plots.confusion_matrix(result.confusion, result.names),
-        "shares": plots.confusion_matrix(result.confusion, result.names, normalised=True),
-        "recall": plots.recall_bars(result),
-        "reliability": plots.reliability_diagram(expression.curves),
-        "confidence": plots.confidence_histogram(probabilities.max(1), right),
+        "counts": plots.confusion_matrix(confusion, names),
+        "shares": plots.confusion_matrix(confusion, names, normalised=True),
+        "recall": plots.recall_bars(expression.classes, expression.scores["mean_recall"]),
+        "reliability": plots.reliability_diagram(expression.calibration.curves),
+        "confidence": plots.confidence_histogram(**expression.confidence),
     }
 
 
 def _affect_figures(affect: Affect) -> dict[str, Figure]:
-    drawn = {"agreement": affect_plots.agreement(affect)}
-    if not np.isnan(affect.target).any(1).all():
-        drawn["circumplex"] = affect_plots.circumplex(affect)
+    ccc = {name: affect.scores[name]["ccc"] for name in AFFECT if name in affect.scores}
+    drawn = {"agreement": affect_plots.agreement(affect.densities, ccc)}
+    if "true" in affect.densities:
+        drawn["circumplex"] = affect_plots.circumplex(affect.densities["true"], affect.densities["predicted"])
     if affect.classes:
         drawn["class_means"] = affect_plots.class_means(affect.classes)
     return drawn
 
 
-def faces(expression: Expression, split: Split) -> list[str]:
-    """The faces of the most confident mistakes as the dataset has them, as `data:` addresses."""
-    return [_png(split.read(int(row))) for row in expression.rows[expression.mistakes(MISTAKES)]]
-
-
-def percent(value: float | None) -> str:
-    """71.3, or a dash where there is no value."""
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
-def decimal(value: float, digits: int = 3) -> str:
-    """0.713."""
-    return f"{value:.{digits}f}"
-
-
-def signed(value: float) -> str:
-    """+0.71 or −0.71, with a minus as wide as the plus."""
-    return f"{value:+.2f}".replace("-", "−")
-
-
-def points(value: float) -> str:
-    """A difference of two shares in percentage points: +0.4, −1.2."""
-    return f"{100 * value:+z.1f}".replace("-", "−")
-
-
-def p_value(value: float | None) -> str:
-    """0.039, or a dash where there is none."""
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def shortened(name: str, width: int = NAME) -> str:
-    """A name of at most `width` characters: a long one loses its middle, for runs differ at either end."""
-    if len(name) <= width:
-        return name
-    tail = (width - 1) // 2
-    return f"{name[: width - 1 - tail]}…{name[len(name) - tail :]}"
-
-
-def plain(value: Any) -> str:
-    """A nested value in one line: a: 1, b: [2, 3]."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {plain(item)}" for key, item in value.items()) or "none"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(plain(item) for item in value) + "]"
-    return "not known" if value is None else str(value)
+def render_comparison(comparison: Comparison) -> str:
+    """The HTML of a comparison; every word from a bundle or the dataset is escaped."""
+    models = comparison.models
+    found = [model.difference for model in models]
+    forest = plots.forest(
+        [shortened(model.name) for model in models],
+        np.array([[model.scores["accuracy"], *model.interval] for model in models]),
+        [[member.scores["accuracy"] for member in model.members] for model in models],
+        np.array([[np.nan] * 3 if each is None else [each.accuracy, *each.interval] for each in found]),
+        shortened(comparison.reference),
+    )
+    return template("compare.html.j2").render(
+        report=comparison,
+        columns={name: COLUMNS[name] for name in comparison.metrics},
+        timed=any(model.epoch_s is not None for model in models),
+        corrected=any(each is not None and each.p_holm is not None for each in found),
+        stated=stated,
+        forest=plots.data_uri(forest),
+    )
 
 
 def _png(face: Image) -> str:

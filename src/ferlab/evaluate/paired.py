@@ -4,7 +4,9 @@ Only the faces that one gets right and the other wrong tell them apart, which is
 by side (Dietterich 1998, "Approximate statistical tests for comparing supervised classification learning algorithms").
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import erfc, sqrt
 from typing import Any
 
 import numpy as np
@@ -19,41 +21,60 @@ class Difference:
     """The accuracy of a model less that of the reference.
 
     Attributes:
-        value, low, high: as shares of the faces, with the 95 % paired bootstrap interval.
+        accuracy, interval: as shares of the faces, with the 95 % paired bootstrap interval.
         only_here, only_reference: faces that one gets right and the other wrong; None if either is a mean over seeds,
             for then there is no single answer to count.
-        p: McNemar's exact p-value of these two, or None.
+        p: see `p_value`.
+        p_holm: corrected for how many models were compared, or None.
+        words: "better", "worse", or "within noise": the interval holds 0, or p (p_holm if there is one) is above ALPHA.
     """
 
-    value: float
-    low: float
-    high: float
-    only_here: int | None = None
-    only_reference: int | None = None
-    p: float | None = None
-
-    @property
-    def words(self) -> str:
-        """Better, worse, or within noise: the interval holds 0, or p is above 0.05."""
-        if self.low <= 0 <= self.high or (self.p is not None and self.p > ALPHA):
-            return "within noise"
-        return "better" if self.value > 0 else "worse"
+    accuracy: float
+    interval: tuple[float, float]
+    only_here: int | None
+    only_reference: int | None
+    p: float
+    p_holm: float | None
+    words: str
 
 
-def difference(here: Floats, reference: Floats, single: bool, resamples: int, seed: int) -> Difference:
+def difference(
+    here: Floats, reference: Floats, single: bool, resamples: int, seed: int, p_holm: float | None = None
+) -> Difference:
     """Compare two models face by face.
 
     Args:
         here, reference: (n,) for each face 1 if it is answered right and 0 if not, or the mean of that over seeds.
         single: both are one model, so that McNemar's test applies.
         resamples, seed: of the bootstrap.
+        p_holm: the corrected p, if several models were compared and no reference was chosen beforehand.
     """
-    value = float((here - reference).mean())
+    accuracy = float((here - reference).mean())
     low, high = mean_interval(here - reference, resamples, seed)
-    if not single:
-        return Difference(value, low, high)
-    counts = int((here > reference).sum()), int((reference > here).sum())
-    return Difference(value, low, high, *counts, mcnemar(*counts))
+    only_here, only_reference = (int((a > b).sum()) for a, b in ((here, reference), (reference, here)))
+    p = p_value(here, reference, single)
+    doubt = low <= 0 <= high or (p if p_holm is None else p_holm) > ALPHA
+    words = "within noise" if doubt else "better" if accuracy > 0 else "worse"
+    counted = (only_here, only_reference) if single else (None, None)
+    return Difference(accuracy, (low, high), counted[0], counted[1], p, p_holm, words)
+
+
+def p_value(here: Floats, reference: Floats, single: bool) -> float:
+    """McNemar's exact p-value; for means over seeds, of which none has one answer a face, that of the paired z-test."""
+    if single:
+        return mcnemar(int((here > reference).sum()), int((reference > here).sum()))
+    apart = here - reference
+    mean, error = float(apart.mean()), float(apart.std()) / sqrt(len(apart))
+    return erfc(abs(mean) / error / sqrt(2)) if error > 0 else float(mean == 0)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p-values corrected so that none of all is called significant by chance more often than ALPHA (Holm 1979)."""
+    order, corrected, largest = np.argsort(p), [1.0] * len(p), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+        corrected[i] = largest
+    return corrected
 
 
 def mean_interval(values: Floats, resamples: int, seed: int) -> tuple[float, float]:

@@ -114,7 +114,7 @@ class Parity:
         return found
 
 
-def compare(reference: Outputs, candidate: Outputs, sample: Sample) -> Parity:
+def parity(reference: Outputs, candidate: Outputs, sample: Sample) -> Parity:
     """Compare the answers of a bundle and of a file exported from it to the same faces."""
     worst = float(np.max([np.abs(candidate[head] - values).max() for head, values in reference.items()]))
     agreement, accuracy, ccc = None, None, None

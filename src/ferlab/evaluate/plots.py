@@ -4,7 +4,7 @@ import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -12,9 +12,11 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ferlab.evaluate.calibration import Reliability
 from ferlab.labels import COLOURS
-from ferlab.metrics import Classification
+
+if TYPE_CHECKING:
+    from ferlab.evaluate.calibration import Reliability
+    from ferlab.evaluate.expression import ClassScore
 
 P = ParamSpec("P")
 INK, GREY, LINE, RIGHT, WRONG = "#1c2733", "#667380", "#dfe4e8", "#2a6f97", "#d1603d"
@@ -71,20 +73,19 @@ def confusion_matrix(counts: npt.NDArray[Any], names: Sequence[str], normalised:
 
 
 @styled
-def recall_bars(result: Classification) -> Figure:
+def recall_bars(classes: "Mapping[str, ClassScore]", mean: float) -> Figure:
     """Recall of every class that occurs, with its number of faces, and their mean as a dashed line."""
-    occurs = np.flatnonzero(result.support > 0)
-    order = occurs[np.argsort(result.recall[occurs], kind="stable")]
-    figure = Figure(figsize=(6.2, 0.36 * len(order) + 1.3), layout="constrained")
+    occurring = {name: (row.recall, row.support) for name, row in classes.items() if row.recall is not None}
+    rows = dict(sorted(occurring.items(), key=lambda row: row[1][0]))
+    figure = Figure(figsize=(6.2, 0.36 * len(rows) + 1.3), layout="constrained")
     axes = figure.add_subplot()
-    names = [result.names[i] for i in order]
-    axes.barh(names, result.recall[order], color=[COLOURS.get(name, GREY) for name in names], height=0.68)
-    axes.axvline(result.scores["mean_recall"], color=INK, linestyle="--", linewidth=1.2)
-    for place, i in enumerate(order):
-        label = f"{100 * result.recall[i]:.1f} % of {result.support[i]:,}"
+    recalls = [recall for recall, _ in rows.values()]
+    axes.barh(list(rows), recalls, color=[COLOURS.get(name, GREY) for name in rows], height=0.68)
+    axes.axvline(mean, color=INK, linestyle="--", linewidth=1.2)
+    for place, (recall, faces) in enumerate(rows.values()):
         axes.annotate(
-            label, (result.recall[i], place), (5, 0), textcoords="offset points", va="center", fontsize=9,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            f"{100 * recall:.1f} % of {faces:,}", (recall, place), (5, 0), textcoords="offset points", va="center",
+            fontsize=9, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )  # fmt: skip
     axes.tick_params(axis="y", labelcolor=INK)
     axes.grid(False, axis="y")
@@ -131,16 +132,16 @@ def forest(
 
 
 @styled
-def reliability_diagram(curves: Mapping[str, Reliability]) -> Figure:
+def reliability_diagram(curves: "Mapping[str, Reliability]") -> Figure:
     """Accuracy against confidence, one curve an entry; a point's area is its share of the faces."""
     figure = Figure(figsize=(6.2, 4.6), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, label="perfect")
     for (name, curve), colour in zip(curves.items(), (WRONG, RIGHT, "#6a994e"), strict=False):
-        full = curve.count > 0
-        x, y = curve.confidence[full], curve.accuracy[full]
+        count = np.array(curve.count)
+        x, y = (np.array(values, float)[count > 0] for values in (curve.confidence, curve.accuracy))
         axes.plot(x, y, color=colour, label=f"{name}: ECE {100 * curve.ece:.1f} %")
-        axes.scatter(x, y, s=8 + 240 * curve.count[full] / curve.count.sum(), color=colour, zorder=3, clip_on=False)
+        axes.scatter(x, y, s=8 + 240 * count[count > 0] / count.sum(), color=colour, zorder=3, clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", title="Reliability")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -149,19 +150,15 @@ def reliability_diagram(curves: Mapping[str, Reliability]) -> Figure:
 
 
 @styled
-def confidence_histogram(confidence: npt.NDArray[np.floating[Any]], correct: npt.NDArray[np.bool_]) -> Figure:
-    """How many faces were answered with which confidence, correct and wrong ones stacked.
-
-    Args:
-        confidence: (n,) probability of the predicted class.
-        correct: (n,) bool.
-    """
+def confidence_histogram(correct: Sequence[int], wrong: Sequence[int]) -> Figure:
+    """How many faces were answered with which confidence, in equal bins from 0 to 1: correct and wrong ones stacked."""
     figure = Figure(figsize=(6.2, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    axes.hist(
-        [confidence[correct], confidence[~correct]], bins=np.linspace(0, 1, 21).tolist(), stacked=True,
-        color=[RIGHT, WRONG], label=[f"correct ({correct.sum():,})", f"wrong ({(~correct).sum():,})"], rwidth=0.9,
-    )  # fmt: skip
+    places = (np.arange(len(correct)) + 0.5) / len(correct)
+    below = np.zeros(len(correct))
+    for name, colour, faces in (("correct", RIGHT, correct), ("wrong", WRONG, wrong)):
+        axes.bar(places, faces, 0.9 / len(faces), below, color=colour, label=f"{name} ({sum(faces):,})")
+        below = below + faces
     axes.set(xlim=(0, 1), xlabel="confidence", ylabel="faces", title="Confidence")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,15 +1,17 @@
 """Scores of each group of faces apart, such as those of each age: an average over all may hide a group it fails."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ferlab.data.source import Split
-from ferlab.evaluate.affect import Affect
-from ferlab.evaluate.expression import Expression
+from ferlab.evaluate.affect import answered
+from ferlab.evaluate.bootstrap import affect_intervals, intervals
+from ferlab.evaluate.predictions import Predictions
+from ferlab.evaluate.settings import Settings
+from ferlab.metrics import affect_scores, confusion_counts, summary
 
 FEW = 30  # faces of a group below which its accuracy is not known to within some 18 points
 # The scores that are compared between groups, and their names.
@@ -39,32 +41,31 @@ class Attribute:
         gaps: score -> the largest gap, for those of GAPS that two values or more have.
         few: the values with fewer than FEW faces under a head.
         unknown: scored faces without a value.
+        notes: what to say beside the scores: the largest gaps, which values have too few faces, who was left out.
     """
 
-    values: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    gaps: Mapping[str, Gap]
-    few: tuple[str, ...]
+    values: dict[str, dict[str, dict[str, Any]]]
+    gaps: dict[str, Gap]
+    few: list[str]
     unknown: int
+    notes: list[str]
 
 
-def score_slices(
-    split: Split, heads: Mapping[str, Expression | Affect], resamples: int, seed: int
-) -> dict[str, Attribute]:
-    """Score each value of each attribute in `split.slices` that a scored face has.
+def score_slices(predictions: Predictions, settings: Settings) -> dict[str, Attribute]:
+    """Score each value of each attribute that a face has.
 
     Args:
-        split: the data.
-        heads: the scored heads by name.
-        resamples, seed: of the intervals.
+        predictions: of faces that are scored under a head.
+        settings: resamples and seed of the intervals.
     """
     result = {}
-    scored = np.unique(np.concatenate([head.rows for head in heads.values()]))
-    for name, column in split.slices.items():
-        found = sorted((str(value) for value in np.unique(column[scored]) if value), key=_natural)
-        values = {value: _scores(column == value, heads, resamples, seed) for value in found}
+    for name, column in predictions.slices.items():
+        found = sorted((str(value) for value in np.unique(column) if value), key=_natural)
+        values = {value: _scores(predictions.take(column == value), settings) for value in found}
         if values:
-            few = tuple(value for value, by_head in values.items() if min(s["faces"] for s in by_head.values()) < FEW)
-            result[name] = Attribute(values, _gaps(values), few, int((column[scored] == "").sum()))
+            few = [value for value, by_head in values.items() if min(s["faces"] for s in by_head.values()) < FEW]
+            gaps, unknown = _gaps(values), int((column == "").sum())
+            result[name] = Attribute(values, gaps, few, unknown, sentences(gaps, few, unknown))
     return result
 
 
@@ -73,15 +74,21 @@ def _natural(value: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", value)]
 
 
-def _scores(
-    belongs: Any, heads: Mapping[str, Expression | Affect], resamples: int, seed: int
-) -> dict[str, dict[str, Any]]:
-    """Scores by head of the faces that belong, (n,) bool over the split."""
-    result = {}
-    for name, head in heads.items():
-        inside = belongs[head.rows]
-        if inside.any():
-            result[name] = {"faces": int(inside.sum())} | head.subset(inside, resamples, seed)
+def _scores(group: Predictions, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Scores by head of the faces of one value."""
+    result: dict[str, dict[str, Any]] = {}
+    resamples, seed = settings.bootstrap, settings.seed
+    if (labelled := group.take(group.labelled)).faces.size:
+        guesses = labelled.probabilities().argmax(1)
+        confusion = confusion_counts(labelled.labels, guesses, len(group.names))
+        scores = {name: float(value) for name, value in summary(confusion).items() if name != "weighted_f1"}
+        interval = intervals(confusion, resamples, seed)["accuracy"]
+        result["expression"] = {"faces": len(labelled), **scores, "accuracy_interval": interval}
+    if (rated := group.take(group.rated)).faces.size:
+        drawn = affect_intervals(answered(rated), rated.target, resamples, seed)
+        result["affect"] = {"faces": len(rated)}
+        for name, values in affect_scores(answered(rated), rated.target).items():
+            result["affect"] |= {f"{name}_ccc": values["ccc"], f"{name}_ccc_interval": drawn[name]["ccc"]}
     return result
 
 
@@ -97,17 +104,17 @@ def _gaps(values: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Ga
     return result
 
 
-def sentences(attribute: Attribute) -> list[str]:
+def sentences(gaps: Mapping[str, Gap], few: Sequence[str], unknown: int) -> list[str]:
     """What to say beside the scores: the largest gaps, which values have too few faces, and who was left out."""
     said = [
         f"{name} differs by up to {_shown(score, gap.size)}: highest for {gap.highest}, lowest for {gap.lowest}"
         for score, name in GAPS.items()
-        if (gap := attribute.gaps.get(score))
+        if (gap := gaps.get(score))
     ]
-    if attribute.few:
-        said.append(f"fewer than {FEW} faces are {', '.join(attribute.few)}: scores and gaps there may be chance")
-    if attribute.unknown:
-        said.append(f"{attribute.unknown:,} scored faces have no value and are in none of these rows")
+    if few:
+        said.append(f"fewer than {FEW} faces are {', '.join(few)}: scores and gaps there may be chance")
+    if unknown:
+        said.append(f"{unknown:,} scored faces have no value and are in none of these rows")
     return said
 
 

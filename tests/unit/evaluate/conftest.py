@@ -6,6 +6,9 @@ import pytest
 from ferlab.bundle import Bundle
 from ferlab.data.images import ArrayImages
 from ferlab.data.source import Source, Split
+from ferlab.evaluate.predictions import predict
+from ferlab.evaluate.report import score
+from ferlab.evaluate.settings import Settings
 from ferlab.models import build
 from ferlab.spec import ModelSpec
 
@@ -24,6 +27,12 @@ def made_split(labels, affect=None, slices=None, name="validation"):
 
 def made_source(*splits, labels=LABELS):
     return Source("drawn", labels, {split.name: split for split in splits}, "drawn faces", "none")
+
+
+def reported(model, source, **settings):
+    """The report of a model on a source."""
+    how = Settings(**{"bootstrap": 10} | settings)
+    return score(predict(model, source, how.split, how.tta, how.batch_size), model, source, how)
 
 
 @pytest.fixture

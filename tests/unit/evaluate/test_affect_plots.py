@@ -2,51 +2,43 @@ import numpy as np
 import pytest
 
 from ferlab.evaluate import affect_plots
-from ferlab.evaluate.affect import score_affect
+from ferlab.evaluate.affect import EDGES, ClassMean, Density
 from ferlab.evaluate.slice_plots import slice_intervals
 from ferlab.evaluate.slices import Attribute
 
-from .conftest import made_source, made_split
-
-NAN = float("nan")
-TARGET = [[0.9, 0.9], [0.9, 0.9], [-0.9, NAN], [-0.1, -0.5]]
-PREDICTED = np.array([[0.4, 0.1], [0.4, 0.1], [0.1, 0.2], [-0.1, -0.5]], np.float32)
-
-
-@pytest.fixture
-def affect():
-    split = made_split([0, 0, 0, 1], TARGET)
-    return score_affect(PREDICTED[:, None], split.affect, np.arange(4), made_source(split), split, 10, 0)
+VALENCE, AROUSAL = Density([30, 1], [22, 17], [2, 1]), Density([3], [4], [5])
 
 
 def binned(axes):
     """(x, y) -> faces of the filled squares of a panel; x and y are the squares' middles."""
     grid = axes.collections[0].get_array().reshape(32, 32)
-    middles = (affect_plots.EDGES[:-1] + affect_plots.EDGES[1:]) / 2
+    middles = (EDGES[:-1] + EDGES[1:]) / 2
     rows, columns = np.nonzero(~np.ma.getmaskarray(grid))
     return {(round(middles[c], 2), round(middles[r], 2)): int(grid[r, c]) for r, c in zip(rows, columns, strict=True)}
 
 
-def test_agreement_has_true_values_along_x_and_says_the_ccc(affect):
-    valence, arousal, _ = affect_plots.agreement(affect).axes
-    assert binned(valence) == {(0.91, 0.41): 2, (-0.91, 0.09): 1, (-0.09, -0.09): 1}
-    assert sum(binned(arousal).values()) == 3  # one face's arousal is not known
-    assert valence.get_title("left") == f"Valence: CCC {affect.scores['valence']['ccc']:.3f}"
+def test_agreement_has_true_values_along_x_and_says_the_ccc():
+    densities = {"valence": VALENCE, "arousal": AROUSAL}
+    valence, arousal, _ = affect_plots.agreement(densities, {"valence": 0.4567, "arousal": -0.1}).axes
+    assert binned(valence) == {(0.91, 0.41): 2, (-0.91, 0.09): 1}
+    assert sum(binned(arousal).values()) == 5
+    assert valence.get_title("left") == "Valence: CCC 0.457"
     assert (valence.get_xlabel(), valence.get_ylabel()) == ("true valence", "predicted valence")
 
 
-def test_circumplex_shows_the_same_faces_as_annotated_and_as_answered(affect):
-    true, predicted, _ = affect_plots.circumplex(affect).axes
-    assert binned(true) == {(0.91, 0.91): 2, (-0.09, -0.47): 1}
-    assert binned(predicted) == {(0.41, 0.09): 2, (-0.09, -0.47): 1}
+def test_circumplex_shows_the_faces_as_annotated_and_as_answered():
+    true, predicted, _ = affect_plots.circumplex(VALENCE, AROUSAL).axes
+    assert binned(true) == {(0.91, 0.41): 2, (-0.91, 0.09): 1}
+    assert list(binned(predicted).values()) == [5]
 
 
-def test_an_arrow_leads_from_the_true_to_the_predicted_mean_of_a_class(affect):
-    axes = affect_plots.class_means(affect.classes).axes[0]
+def test_an_arrow_leads_from_the_true_to_the_predicted_mean_of_a_class():
+    true, predicted = {"valence": 0.9, "arousal": 0.8}, {"valence": 0.4, "arousal": 0.1}
+    axes = affect_plots.class_means({"anger": ClassMean(1200, true, predicted)}).axes[0]
     arrow = next(text for text in axes.texts if text.xy != text.xyann)
-    assert arrow.xyann == pytest.approx((0.9, 0.9))
+    assert arrow.xyann == pytest.approx((0.9, 0.8))
     assert arrow.xy == pytest.approx((0.4, 0.1))
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["anger (2)", "happiness (1)"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["anger (1,200)"]
 
 
 def test_slices_are_dots_on_their_intervals_hollow_where_faces_are_few():
@@ -55,7 +47,7 @@ def test_slices_are_dots_on_their_intervals_hollow_where_faces_are_few():
 
     rated = {"affect": {"faces": 40, "valence_ccc": 0.4, "valence_ccc_interval": (0.2, 0.6)}}
     values = {"20-39": value(1000, 0.7, 0.6, 0.8), "70+": value(29, 0.5, 0.2, 0.9) | rated}
-    figure = slice_intervals({"age": Attribute(values, {}, ("70+",), 0)}, {"accuracy": 0.65, "valence_ccc": 0.3})
+    figure = slice_intervals({"age": Attribute(values, {}, ["70+"], 0, [])}, {"accuracy": 0.65, "valence_ccc": 0.3})
     accuracy, ccc = figure.axes
     assert [label.get_text() for label in accuracy.get_yticklabels()] == ["age", "20-39", "70+"]
     overall, *drawn = accuracy.lines

@@ -24,10 +24,10 @@ def test_ece_matches_values_computed_by_hand():
     probabilities = two([0.7, 0.7, 0.8, 0.9, 1.0, 0.95, 0.6])
     labels = np.array([0, 1, 0, 0, 0, 1, 1])
     curve = reliability(probabilities, labels, bins=5)
-    assert curve.count.tolist() == [0, 0, 1, 3, 3]
+    assert curve.count == [0, 0, 1, 3, 3]
     np.testing.assert_allclose(curve.accuracy[2:], [0, 2 / 3, 2 / 3])
     np.testing.assert_allclose(curve.confidence[2:], [0.6, 2.2 / 3, 0.95])
-    assert np.isnan(curve.accuracy[:2]).all()
+    assert curve.accuracy[:2] == curve.confidence[:2] == [None, None]
     assert curve.ece == pytest.approx((1 * 0.6 + 3 * abs(2 - 2.2) / 3 + 3 * abs(2 - 2.85) / 3) / 7)
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from ferlab.errors import ConfigError
-from ferlab.evaluate import page
-from ferlab.evaluate.report import check_folder
+from ferlab.evaluate import page, text
+from ferlab.evaluate.page import check_folder
 
 
 def decoded(uri):
@@ -23,26 +23,26 @@ def test_a_large_face_is_shrunk_and_keeps_its_shape():
 
 
 def test_values_as_text():
-    assert page.percent(0.7125) == "71.2"
-    assert page.percent(None) == "–"
-    assert page.decimal(-0.01234) == "-0.012"
-    assert page.decimal(0.456, 1) == "0.5"
-    assert page.signed(0.128) == "+0.13"
-    assert page.signed(-0.128) == "−0.13"
-    assert page.plain({"widths": [4, 8], "name": {"x": None}}) == "widths: [4, 8], name: x: not known"
-    assert page.plain({}) == "none"
+    assert text.percent(0.7125) == "71.2"
+    assert text.percent(None) == "–"
+    assert text.decimal(-0.01234) == "-0.012"
+    assert text.decimal(0.456, 1) == "0.5"
+    assert text.signed(0.128) == "+0.13"
+    assert text.signed(-0.128) == "−0.13"
+    assert text.plain({"widths": [4, 8], "name": {"x": None}}) == "widths: [4, 8], name: x: none"
+    assert text.plain({}) == "none"
 
 
 def test_differences_and_p_values_as_text():
-    assert [page.points(value) for value in (0.0123, -0.004, -0.0001, 0)] == ["+1.2", "−0.4", "+0.0", "+0.0"]
-    assert [page.p_value(value) for value in (0.0391, 1, 0.00099, None)] == ["0.039", "1.000", "< 0.001", "–"]
+    assert [text.points(value) for value in (0.0123, -0.004, -0.0001, 0)] == ["+1.2", "−0.4", "+0.0", "+0.0"]
+    assert [text.p_value(value) for value in (0.0391, 1, 0.00099)] == ["0.039", "1.000", "< 0.001"]
 
 
 def test_a_long_name_loses_its_middle():
     name = "12-00-00_small_resnet_on_ferplus_with_a_long_tail_seed_3"
-    assert page.shortened(name, 20) == "12-00-00_s…il_seed_3"
-    assert len(page.shortened(name)) == page.NAME
-    assert page.shortened("12-00-00_small", 14) == "12-00-00_small"
+    assert text.shortened(name, 20) == "12-00-00_s…il_seed_3"
+    assert len(text.shortened(name)) == text.NAME
+    assert text.shortened("12-00-00_small", 14) == "12-00-00_small"
 
 
 def test_only_an_older_report_may_be_replaced(tmp_path):

@@ -3,7 +3,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from ferlab.evaluate.paired import Difference, difference, mcnemar, mean_interval
+from ferlab.evaluate.paired import difference, holm, mcnemar, mean_interval, p_value
 
 
 @pytest.mark.parametrize(
@@ -52,29 +52,60 @@ def test_pairing_sees_what_two_intervals_hide():
     right = np.arange(1000) < 700
     better = right | (np.arange(1000) >= 985)  # 15 faces more and none less: 70 % and 71.5 %
     found = difference(better.astype(float), right.astype(float), True, 2000, 0)
-    assert (found.value, found.only_here, found.only_reference) == (pytest.approx(0.015), 15, 0)
+    assert (found.accuracy, found.only_here, found.only_reference) == (pytest.approx(0.015), 15, 0)
     assert found.p == 2 / 2**15
     assert found.words == "better"
-    assert 0 < found.low < 0.015 < found.high < 0.025  # the gain's own spread is 0.4 points, a model's 1.4
+    assert (
+        0 < found.interval[0] < 0.015 < found.interval[1] < 0.025
+    )  # the gain's own spread is 0.4 points, a model's 1.4
     assert mean_interval(better, 2000, 0)[0] < mean_interval(right, 2000, 0)[1]  # they overlap
 
 
-def test_a_mean_over_seeds_has_no_p():
+def test_a_mean_over_seeds_has_the_p_of_the_paired_z_test():
     here, there = np.array([1, 0.5, 0, 1]), np.array([0, 0.5, 0, 1.0])
     found = difference(here, there, False, 100, 0)
-    assert found.value == 0.25
-    assert (found.p, found.only_here, found.only_reference) == (None, None, None)
+    assert found.accuracy == 0.25
+    assert (found.only_here, found.only_reference) == (None, None)
+    # Mean 1/4 and deviation √3/4, over four faces: z = 2/√3, and 24.8 % of the normal distribution lie beyond ± that.
+    assert found.p == pytest.approx(0.2482, abs=1e-4)
+    assert p_value(here, here, False) == 1  # all differences are zero
+    assert p_value(here + 0.5, here, False) == 0
+
+
+def test_holm_by_hand():
+    # The smallest is multiplied by 4, the next by 3, and none may be below one before it: 0.03, 0.03 (not 0.02), …
+    assert holm([0.0075, 0.01, 0.5, 0.02]) == pytest.approx([0.03, 0.03, 0.5, 0.04])
+    assert holm([0.4, 0.6]) == pytest.approx([0.8, 0.8])
+    assert holm([0.03]) == [0.03]
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "p", "words"),
+    ("better", "worse", "p_holm", "words"),
     [
-        (0.01, 0.005, 0.02, 0.001, "better"),
-        (-0.01, -0.02, -0.005, None, "worse"),
-        (0.01, -0.001, 0.02, 0.04, "within noise"),
-        (0.01, 0.0, 0.02, 0.04, "within noise"),
-        (-0.01, -0.02, -0.001, 0.06, "within noise"),  # either of the two is doubt enough
+        (40, 5, None, "better"),
+        (5, 40, None, "worse"),
+        (40, 5, 0.06, "within noise"),  # plain it was better
+        (40, 5, 0.04, "better"),
+        (16, 5, None, "better"),
+        (12, 5, None, "within noise"),
     ],
 )
-def test_words(value, low, high, p, words):
-    assert Difference(value, low, high, p=p).words == words
+def test_words(better, worse, p_holm, words):
+    here = np.arange(200) < better
+    there = np.arange(200) >= 200 - worse
+    assert difference(here.astype(float), there.astype(float), True, 2000, 0, p_holm).words == words
+
+
+def test_eight_equal_models_are_hardly_ever_called_different():
+    """The first row is the best of them on these very faces."""
+    rng = np.random.default_rng(0)
+    wrong = {"plain": 0, "corrected": 0}
+    for _ in range(100):
+        right = rng.random((8, 800)) < rng.beta(1.2, 0.6, 800)
+        right = right[np.argsort(-right.mean(1))]
+        pairs = [(i, j) for i in range(8) for j in range(i + 1, 8)]
+        plain = [p_value(right[i].astype(float), right[j].astype(float), True) for i, j in pairs]
+        for name, values in (("plain", plain), ("corrected", holm(plain))):
+            wrong[name] += min(p for (i, _), p in zip(pairs, values, strict=True) if i == 0) < 0.05
+    assert wrong["plain"] > 30
+    assert wrong["corrected"] <= 8

@@ -4,9 +4,9 @@ import math
 import numpy as np
 import pytest
 
-from ferlab.commands.parity import parity_table
+from ferlab.commands.exports import parity_table
 from ferlab.errors import DataError
-from ferlab.evaluate.parity import Pair, Parity, Sample, answer_all, compare, draw, evenly
+from ferlab.evaluate.parity import Pair, Parity, Sample, answer_all, draw, evenly, parity
 from ferlab.formats import Tolerance
 
 from .conftest import made_source, made_split
@@ -27,7 +27,7 @@ def expression(*first):
 
 def test_the_numbers_by_hand():
     # labels 0 1 1 ?; the bundle says 0 1 0 1, the file 0 1 1 1: they agree on 3 of 4, and 2 and 3 of 3 are right.
-    found = compare(expression(0.9, 0.2, 0.55, 0.1), expression(0.85, 0.2, 0.45, 0.1), sample())
+    found = parity(expression(0.9, 0.2, 0.55, 0.1), expression(0.85, 0.2, 0.45, 0.1), sample())
     assert found.faces == 4
     assert found.worst == pytest.approx(0.1)
     assert found.agreement == 0.75
@@ -39,7 +39,7 @@ def test_the_numbers_by_hand():
 def test_concordance_by_hand():
     # The file's answers are all 0.5 higher: 2 s_xy / (s_x² + s_y² + 0.5²), with s² = 1.25 / 4.
     rated = np.array([[-1, -1], [-0.5, -0.5], [0, 0], [0.5, 0.5]], np.float32)
-    found = compare({"affect": rated}, {"affect": rated + 0.5}, sample(affect=rated))
+    found = parity({"affect": rated}, {"affect": rated + 0.5}, sample(affect=rated))
     assert found.worst == pytest.approx(0.5)
     assert found.agreement is None
     assert found.accuracy is None
@@ -53,7 +53,7 @@ def test_concordance_by_hand():
 def test_faces_without_a_rating_have_no_concordance():
     answers = {"affect": np.zeros((4, 2))}
     half = [[0.1, math.nan]] * 4
-    assert compare(answers, answers, sample(affect=half)).ccc is None
+    assert parity(answers, answers, sample(affect=half)).ccc is None
 
 
 def test_what_is_within_the_tolerance_is_no_fault():
@@ -90,21 +90,21 @@ def test_nan_in_any_head_is_a_fault(head):
     good = expression(0.9, 0.2, 0.6, 0.1) | {"affect": np.zeros((4, 2))}
     bad = {name: values.copy() for name, values in good.items()}
     bad[head][2, 1] = math.nan
-    found = compare(good, bad, sample())
+    found = parity(good, bad, sample())
     assert math.isnan(found.worst)
     assert found.faults(LOOSE)[0] == "an answer differs by nan, at most 0.1 is allowed"
 
 
 def test_nan_where_affect_is_rated_is_a_fault_and_no_crash():
     rated = np.array([[-1, 1], [0, 0.5], [1, 0], [0.5, 0]], np.float32)
-    found = compare({"affect": rated}, {"affect": rated * np.nan}, sample(affect=rated))
+    found = parity({"affect": rated}, {"affect": rated * np.nan}, sample(affect=rated))
     assert len(found.faults(Tolerance(1, 1, 100))) == 2
 
 
 def test_a_head_that_the_file_lacks_is_no_agreement():
     both = expression(0.9, 0.2, 0.6, 0.1) | {"affect": np.zeros((4, 2))}
     with pytest.raises(KeyError):
-        compare(both, expression(0.9, 0.2, 0.6, 0.1), sample())
+        parity(both, expression(0.9, 0.2, 0.6, 0.1), sample())
 
 
 def test_what_is_not_finite_is_written_as_null_and_read_as_nan():

@@ -6,8 +6,8 @@ import pytest
 
 from ferlab.evaluate import plots
 from ferlab.evaluate.calibration import reliability
+from ferlab.evaluate.expression import ClassScore
 from ferlab.labels import RAFDB_COMPOUND
-from ferlab.metrics import classification
 
 COUNTS = np.array([[8, 2, 0], [1, 3, 0], [0, 0, 0]])
 NAMES = ("anger", "fear", "contempt")
@@ -42,9 +42,12 @@ def test_long_names_stay_inside_the_picture():
 
 
 def test_recall_bars_leave_out_a_class_without_faces():
-    probabilities = np.eye(3)[[0, 0, 1, 0]] * 0.9 + 0.05
-    axes = plots.recall_bars(classification(probabilities, np.array([0, 0, 1, 1]), NAMES)).axes[0]
-    assert texts(axes) == ["50.0 % of 2", "100.0 % of 2"]
+    rows = {"anger": (2, 1.0), "fear": (1200, 0.5), "contempt": (0, None)}
+    classes = {name: ClassScore(faces, 0, recall, None, None) for name, (faces, recall) in rows.items()}
+    axes = plots.recall_bars(classes, 0.75).axes[0]
+    assert texts(axes) == ["50.0 % of 1,200", "100.0 % of 2"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["fear", "anger"]
+    assert list(axes.lines[0].get_xdata()) == [0.75, 0.75]
 
 
 def test_reliability_legend_states_each_error():
@@ -54,8 +57,13 @@ def test_reliability_legend_states_each_error():
 
 
 def test_confidence_histogram_counts_right_and_wrong():
-    figure = plots.confidence_histogram(np.array([0.9, 0.8, 0.3]), np.array([True, True, False]))
-    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["correct (2)", "wrong (1)"]
+    figure = plots.confidence_histogram([0, 1, 1000], [2, 0, 3])
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["correct (1,001)", "wrong (5)"]
+    bars = [
+        (round(bar.get_x() + bar.get_width() / 2, 3), bar.get_y(), bar.get_height()) for bar in figure.axes[0].patches
+    ]
+    assert bars[:3] == [(0.167, 0, 0), (0.5, 0, 1), (0.833, 0, 1000)]
+    assert bars[3:] == [(0.167, 0, 2), (0.5, 1, 0), (0.833, 1000, 3)]  # on top of the correct ones
 
 
 def test_forest_draws_each_model_its_seeds_and_its_difference_to_the_reference():

@@ -9,8 +9,10 @@ from ferlab.bundle import Bundle
 from ferlab.data.images import ArrayImages
 from ferlab.data.source import Source, Split
 from ferlab.errors import ConfigError, LabelError
-from ferlab.evaluate.compare import Row, check, compare, score
-from ferlab.evaluate.evaluation import Settings
+from ferlab.evaluate.comparison import Entry, Row, check, comparison
+from ferlab.evaluate.predictions import predict
+from ferlab.evaluate.report import score
+from ferlab.evaluate.settings import Settings
 from ferlab.metrics import affect_scores
 from ferlab.models import build
 from ferlab.runner import softmax
@@ -41,9 +43,19 @@ def data():
     return Source("faces", LABELS, {"validation": Split("validation", images, ids, affect=affect)}, "noise", "none")
 
 
+def entry(bundle, data, settings=SETTINGS):
+    predictions = predict(bundle, data, settings.split, settings.tta, settings.batch_size)
+    return Entry.of(score(predictions, bundle, data, settings), predictions)
+
+
 @pytest.fixture(scope="module")
 def scored(data):
-    return score(made(), data, SETTINGS)
+    return entry(made(), data)
+
+
+def found(rows, name, **options):
+    """The model of that name in a comparison."""
+    return next(model for model in comparison(rows, **options).models if model.name == name)
 
 
 def answers(bundle, data, head):
@@ -53,7 +65,7 @@ def answers(bundle, data, head):
 
 def test_scores_are_those_of_a_direct_computation(data):
     bundle = made(temperature=1.7)
-    scored = score(bundle, data, SETTINGS)
+    scored = entry(bundle, data)
     probabilities = softmax(answers(bundle, data, "expression") / 1.7)[:-2]  # the last two have no label
     labels = data.split("validation").labels[:-2]
     correct = probabilities.argmax(1) == labels
@@ -73,9 +85,9 @@ def test_ccc_is_over_the_faces_with_affect_and_mirrors_are_averaged(data):
     prepared = np.stack([bundle.spec.prepare(split.read(i)) for i in range(N)])
     mean = np.mean([bundle.logits(view)["affect"] for view in (prepared, prepared[..., ::-1])], axis=0)
     expected = affect_scores(mean[10:], split.affect[10:])
-    found = score(bundle, data, replace(SETTINGS, tta="flip")).scores
-    assert found["valence_ccc"] == pytest.approx(expected["valence"]["ccc"], rel=1e-5)
-    assert found["arousal_ccc"] == pytest.approx(expected["arousal"]["ccc"], rel=1e-5)
+    scores = entry(bundle, data, replace(SETTINGS, tta="flip")).scores
+    assert scores["valence_ccc"] == pytest.approx(expected["valence"]["ccc"], rel=1e-5)
+    assert scores["arousal_ccc"] == pytest.approx(expected["arousal"]["ccc"], rel=1e-5)
 
 
 def test_models_are_compared_by_label_not_by_its_place(data):
@@ -85,11 +97,12 @@ def test_models_are_compared_by_label_not_by_its_place(data):
     state = one.net.state_dict()
     head = {name: value[order] for name, value in state.items() if name.startswith("heads.expression")}
     other.net.load_state_dict(state | head)
-    rows = [Row(name, (score(bundle, data, SETTINGS),)) for name, bundle in (("one", one), ("other", other))]
-    found = compare(rows).differences["other"]
-    assert (found.value, found.only_here, found.only_reference, found.p) == (0, 0, 0, 1)
-    assert rows[0].recall == rows[1].recall
-    assert list(rows[1].recall) == list(LABELS)
+    rows = [Row(name, (entry(bundle, data),)) for name, bundle in (("one", one), ("other", other))]
+    first, other = comparison(rows).models
+    apart = other.difference
+    assert (apart.accuracy, apart.only_here, apart.only_reference, apart.p) == (0, 0, 0, 1)
+    assert first.recall == other.recall
+    assert list(other.recall) == list(LABELS)
 
 
 def with_scores(scored, **values):
@@ -98,10 +111,12 @@ def with_scores(scored, **values):
 
 def test_a_row_of_seeds_is_mean_and_sample_standard_deviation(scored):
     row = Row("x", tuple(with_scores(scored, accuracy=value) for value in (0.6, 0.7, 0.8)))
-    assert row.scores["accuracy"] == pytest.approx(0.7)
-    assert row.spread["accuracy"] == pytest.approx(0.1)  # over n - 1; over n it would be 0.0816
-    assert row.spread["nll"] == 0
-    assert Row("x", (scored,)).spread == {}
+    model = found([row], "x")
+    assert model.scores["accuracy"] == pytest.approx(0.7)
+    assert model.spread["accuracy"] == pytest.approx(0.1)  # over n - 1; over n it would be 0.0816
+    assert model.spread["nll"] == 0
+    assert model.seeds == 3
+    assert found([Row("x", (scored,))], "x").spread == {}
 
 
 def test_a_row_of_seeds_is_paired_by_its_mean_over_seeds(scored):
@@ -109,14 +124,30 @@ def test_a_row_of_seeds_is_paired_by_its_mean_over_seeds(scored):
     patterns[0, :10] = patterns[1, 5:15] = patterns[2, :12] = True
     a, b, c = (replace(with_scores(scored, accuracy=p.mean()), correct=p) for p in patterns)
     seeds, single = Row("seeds", (a, b)), Row("single", (c,))
-    found = compare([seeds, single]).differences["seeds"]
-    assert found.value == pytest.approx(10 / 38 - 12 / 38)
-    assert found.p is None
-    assert compare([seeds, single], reference="seeds").differences["single"].p is None
-    assert seeds.interval[0] < 10 / 38 < seeds.interval[1]
-    assert single.interval == scored.expression.intervals["accuracy"]  # the one that its report states
-    counted = compare([Row("a", (a,)), single]).differences["a"]
+    apart = found([seeds, single], "seeds").difference
+    assert apart.accuracy == pytest.approx(10 / 38 - 12 / 38)
+    assert apart.only_here is None
+    assert found([seeds, single], "single", reference="seeds").difference.only_reference is None
+    low, high = found([seeds, single], "seeds").interval
+    assert low < 10 / 38 < high
+    assert found([seeds, single], "single").interval == scored.report.expression.intervals["accuracy"]
+    counted = found([Row("a", (a,)), single], "a").difference
     assert (counted.only_here, counted.only_reference, counted.p) == (0, 2, 0.5)
+
+
+def test_p_is_corrected_over_all_pairs_unless_the_reference_was_named(scored):
+    rows = []
+    for name, wrong in (("a", 0), ("b", 7), ("c", 8)):  # b and c each miss faces that a gets right
+        right = np.arange(N - 2) >= wrong
+        rows.append(Row(name, (replace(with_scores(scored, accuracy=right.mean()), correct=right),)))
+    chosen, named = comparison(rows), comparison(rows, reference="a")
+    assert [model.difference.p for model in chosen.models[1:]] == [2 / 2**7, 2 / 2**8]
+    # Of the three pairs, a and c have the smallest p, 3 times 0.0078; a and b 2 times 0.0156; b and c 1.
+    assert [model.difference.p_holm for model in chosen.models[1:]] == pytest.approx([4 / 2**7, 6 / 2**8])
+    assert chosen.correction.startswith("p is corrected by Holm's method for all 3 pairs of 3 models")
+    assert [model.difference.p_holm for model in named.models[1:]] == [None, None]
+    assert named.correction.startswith("p is not corrected, for the reference was named")
+    assert "nothing to correct" in comparison(rows[:2]).correction
 
 
 def test_rows_are_sorted_by_any_metric_and_those_without_it_come_last(scored):
@@ -127,7 +158,7 @@ def test_rows_are_sorted_by_any_metric_and_those_without_it_come_last(scored):
     ]
 
     def order(sort):
-        return [row.name for row in compare(rows, sort).rows]
+        return [model.name for model in comparison(rows, sort).models]
 
     assert order("accuracy") == ["high nll", "middle", "low nll"]
     assert order("nll") == ["low nll", "middle", "high nll"]
@@ -136,10 +167,10 @@ def test_rows_are_sorted_by_any_metric_and_those_without_it_come_last(scored):
 
 def test_the_reference_is_the_first_row_or_the_named_one(scored):
     rows = [Row("a", (with_scores(scored, accuracy=0.6),)), Row("b", (with_scores(scored, accuracy=0.7),))]
-    assert compare(rows).reference.name == "b"
-    assert set(compare(rows).differences) == {"a"}
-    assert compare(rows, reference="a").reference.name == "a"
-    assert [row.name for row in compare(rows, reference="a").rows] == ["b", "a"]
+    assert comparison(rows).reference == "b"
+    assert [model.name for model in comparison(rows).models if model.difference] == ["a"]
+    assert comparison(rows, reference="a").reference == "a"
+    assert [model.name for model in comparison(rows, reference="a").models] == ["b", "a"]
 
 
 def test_a_caution_is_said_once_with_the_rows_that_it_concerns(data):
@@ -148,12 +179,13 @@ def test_a_caution_is_said_once_with_the_rows_that_it_concerns(data):
         "b": [made(provenance={"recipe": "q", "commit": f"c{seed}", "seed": seed}) for seed in (1, 2)],
         "c": [made((*LABELS, "contempt"), provenance={"recipe": "r", "data_digest": None})],
     }
-    said = compare([Row(n, tuple(score(b, data, SETTINGS) for b in g)) for n, g in bundles.items()]).cautions
+    rows = [Row(n, tuple(entry(b, data) for b in g)) for n, g in bundles.items()]
+    said = {caution["text"]: caution["models"] for caution in comparison(rows).cautions}
     unlabelled = f"2 of {N} faces have no expression label and were left out"
     assert sorted(said[unlabelled]) == ["a", "b", "c"]
-    assert said["trained at c1, c2: more than the seed may differ"] == ("b",)
-    assert said["the model also answers contempt, which no face here is: a mistake each time"] == ("c",)
-    assert said["the bundle does not say which data it was trained and selected on"] == ("c",)
+    assert said["trained at c1, c2: more than the seed may differ"] == ["b"]
+    assert said["the model also answers contempt, which no face here is: a mistake each time"] == ["c"]
+    assert sorted(said["what the model was trained and selected on is not known"]) == ["a", "b", "c"]
     (recipe,) = (names for text, names in said.items() if text.startswith("of one recipe, r,"))
     assert sorted(recipe) == ["a", "c"]
 

@@ -1,4 +1,4 @@
-"""What export, verify and benchmark export ask for alike: faces of the dataset that a model was trained on."""
+"""Exported files as export, verify and benchmark export deal with them: which, of what model, how they compare."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,11 +62,11 @@ def check_origin(file: "Exported", bundle: "Bundle") -> None:
 
 def compared(file: "Exported", reference: "Outputs", sample: "Sample") -> tuple["Parity", list[str]]:
     """How a file's answers compare with its bundle's, `reference`, and in what it is further off than it may be."""
-    from ferlab.evaluate.parity import answer_all, compare
+    from ferlab.evaluate.parity import answer_all, parity
     from ferlab.formats import FORMATS
 
-    parity = compare(reference, answer_all(file, sample.images), sample)
-    return parity, parity.faults(FORMATS[file.seal.kind].tolerance)
+    found = parity(reference, answer_all(file, sample.images), sample)
+    return found, found.faults(FORMATS[file.seal.kind].tolerance)
 
 
 SCORES = {"accuracy": ("accuracy, %", ".2f", 100), "ccc": ("CCC", ".4f", 1)}  # title, digits, scale
