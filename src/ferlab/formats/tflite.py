@@ -21,6 +21,7 @@ import numpy.typing as npt
 from ferlab.errors import ExportError
 from ferlab.formats.exported import Exported
 from ferlab.formats.seal import Seal, seal_archive, unseal_archive
+from ferlab.formats.tflite_graph import Shapes, shapes
 from ferlab.spec import Image
 
 if TYPE_CHECKING:
@@ -76,7 +77,11 @@ def read(path: Path, threads: int) -> Exported:
         ExportError: missing, damaged, changed or foreign.
     """
     found = unseal_archive(path, prefixed=True)
-    seal, run = found.seal, runner(found.prefix, threads, path)
+    try:
+        stated = shapes(found.prefix)
+    except ExportError as error:
+        raise ExportError(f"{path}: {error}") from error
+    seal, run = found.seal, runner(found.prefix, threads, path, stated)
     taken = {name: (tuple(it["shape"]), it["dtype"]) for name, it in run.get_input_details().items()}
     given = {name: (tuple(it["shape"]), it["dtype"]) for name, it in run.get_output_details().items()}
     widths = seal.spec.widths
@@ -102,14 +107,18 @@ def shape(seal: Seal) -> tuple[int, ...]:
     return (1, s, s, c) if seal.layout == "nhwc" else (1, c, s, s)
 
 
-def runner(content: bytes, threads: int, path: Path) -> Any:
-    """LiteRT's signature runner of a flatbuffer; ExportError if it cannot be run."""
+def runner(content: bytes, threads: int, path: Path, stated: Shapes | None = None) -> Any:
+    """LiteRT's signature runner of a flatbuffer; ExportError if it cannot be run, or has other shapes than stated."""
     with quiet():  # it says that it has a delegate for CPUs
         from ai_edge_litert.interpreter import Interpreter
 
         try:
             interpreter = Interpreter(model_content=content, num_threads=threads)
-            interpreter.allocate_tensors()
+            interpreter.allocate_tensors()  # takes addresses, but writes nothing there yet
+            if stated is not None:
+                for each in interpreter.get_tensor_details():
+                    if tuple(each["shape"]) != stated[each["index"]]:
+                        raise ValueError(f"{each['name']} has not the shape that it states")
             return interpreter.get_signature_runner(SIGNATURE)
         except (ValueError, RuntimeError) as error:
             raise ExportError(f"LiteRT cannot open {path}: {' '.join(str(error).split())[:200]}") from error
