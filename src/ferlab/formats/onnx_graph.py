@@ -34,11 +34,10 @@ def parsed(content: bytes) -> Any:
         ExportError: no ONNX, or more than known operators on weights of its own.
     """
     import onnx
-    from google.protobuf.message import DecodeError
 
     try:
         model = onnx.load_model_from_string(content)
-    except (DecodeError, ValueError, TypeError) as error:
+    except Exception as error:  # protobuf's own, of a package that has no types
         raise ExportError("it must be an ONNX model, got something else; export it again") from error
     model.DiscardUnknownFields()
     graph = model.graph
@@ -47,9 +46,7 @@ def parsed(content: bytes) -> Any:
     tensors = list(graph.initializer)
     for node in graph.node:
         if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
-            raise ExportError(
-                f"its graph must use none but known operators, got {node.op_type[:50]!r}; export it again"
-            )
+            raise ExportError(f"its graph must use known operators alone, got {node.op_type[:50]!r}; export it again")
         for attribute in node.attribute:
             if attribute.HasField("g") or attribute.graphs or attribute.sparse_tensors or attribute.ref_attr_name:
                 raise ExportError(f"its graph must hold no other, got one in {node.op_type}; export it again")

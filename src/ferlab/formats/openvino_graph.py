@@ -20,12 +20,19 @@ _TAGS = """
 TAGS = frozenset(_TAGS.split())
 _LAYERS = """
     Abs Add AvgPool Clamp Concat Const Convert Convolution Cos Divide Elu Erf Exp Floor Gather Gelu GroupConvolution
-    GroupNormalization HSigmoid HSwish Interpolate Log LogSoftmax MVN MatMul MaxPool Maximum Minimum Mish Multiply
-    Negative NormalizeL2 PReLU Pad Parameter Power ReLU ReduceL2 ReduceMax ReduceMean ReduceSum Reshape Result
-    ScaledDotProductAttention Select Sigmoid Sin Slice SoftMax SoftPlus Split Sqrt SquaredDifference Squeeze
+    Broadcast GroupNormalization HSigmoid HSwish Interpolate Log LogSoftmax MVN MatMul MaxPool Maximum Minimum Mish
+    Multiply Negative NormalizeL2 PReLU Pad Parameter Power ReLU ReduceL2 ReduceMax ReduceMean ReduceSum Reshape Result
+    ScaledDotProductAttention Select ShapeOf Sigmoid Sin Slice SoftMax SoftPlus Split Sqrt SquaredDifference Squeeze
     StridedSlice Subtract Swish Tanh Transpose Unsqueeze VariadicSplit
 """
 LAYERS = frozenset(_LAYERS.split())
+# Their inputs from this one on say how large the result is.
+_SIZED = """
+    Broadcast Interpolate MVN Pad ReduceL2 ReduceMax ReduceMean ReduceSum Reshape Slice Split Squeeze StridedSlice
+    Transpose Unsqueeze VariadicSplit
+"""
+SIZED = dict.fromkeys(_SIZED.split(), 1)
+RANK = 16.0  # sizes that a tensor may have
 SMALL = 1024  # numbers that may be computed from constants: sizes
 
 
@@ -47,42 +54,56 @@ def representation(xml: bytes) -> bytes:
         ) from error
     if foreign := {each.tag for each in net.iter()} - TAGS or {net.tag} - {"net"}:
         raise ExportError(f"model.xml must be OpenVINO's of one graph, got <{min(foreign)[:50]}>; export it again")
-    layers = {each.get("id"): each for each in net.iter("layer")}
+    layers = {each.get("id", ""): each for each in net.iter("layer")}
     if len(layers) > STEPS:
         raise ExportError(f"model.xml must have at most {STEPS:,} layers, got {len(layers):,}; use another model")
     for each in layers.values():
         if each.get("type") not in LAYERS or not each.get("version", "").startswith("opset"):
             said = f"{each.get('type', '')[:50]!r} of {each.get('version', '')[:20]!r}"
             raise ExportError(f"its graph must use known layers alone, got {said}; export it again")
-    _check_constants(layers, [(edge.get("from-layer"), edge.get("to-layer")) for edge in net.iter("edge")])
-    return ElementTree.tostring(net, encoding="utf-8", xml_declaration=True)
+    try:
+        _check_sizes(layers, list(net.iter("edge")))
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise ExportError(f"model.xml must have its layers in order, got {error!r:.50}; export it again") from error
+    written: bytes = ElementTree.tostring(net, encoding="utf-8", xml_declaration=True)
+    return written
 
 
-def _check_constants(layers: Mapping[str | None, Any], edges: Sequence[tuple[str | None, str | None]]) -> None:
-    """Raise an ExportError if a layer computes more than SMALL numbers from nothing but constants."""
-    given: dict[str | None, list[str | None]] = {}
-    for before, after in edges:
-        given.setdefault(after, []).append(before)
-    largest: dict[str | None, float] = {}  # numbers, by layer; infinity where they come from images
+def _check_sizes(layers: Mapping[str, Any], edges: Sequence[Any]) -> None:
+    """Raise an ExportError unless whatever says how large a result is comes to SMALL numbers at most.
+
+    OpenVINO computes such numbers when it reads a graph, before anybody can know how much that takes.
+    """
+    given: dict[str, dict[int, str]] = {}
+    for edge in edges:
+        given.setdefault(edge.get("to-layer", ""), {})[int(edge.get("to-port", ""))] = edge.get("from-layer", "")
+    largest: dict[str, float] = {}  # numbers that are sizes or constants; infinity for what comes of images
     for name, layer in layers.items():
-        sizes = [largest.get(each, math.inf) for each in given.get(name, ())]
-        match kind := layer.get("type"):
+        sizes = [largest[before] for _, before in sorted(given.get(name, {}).items())]  # in the order of layers
+        kind = layer.get("type")
+        if any(size > SMALL for size in sizes[SIZED.get(kind, len(sizes)) :]):
+            raise ExportError(f"its sizes must follow from its images' sizes, got others of {kind}; export it again")
+        match kind:
             case "Const":
                 shape = layer.find("data").get("shape", "")
-                largest[name] = math.prod(int(size) for size in shape.split(",") if size.strip())
+                found = float(math.prod(int(size) for size in shape.split(",") if size.strip()))
+            case "ShapeOf":
+                found = RANK
             case "Concat":
-                largest[name] = sum(sizes)
+                found = sum(sizes)
             case "Gather":
-                largest[name] = math.prod(sizes)
-            case "Parameter":
-                largest[name] = math.inf
+                found = sizes[0] * sizes[1]
+            case "Convert":
+                found = sizes[0]
+            case "Parameter" | "Broadcast":
+                found = math.inf
+            case _ if sizes and max(sizes) == math.inf:
+                found = math.inf
             case _:
-                known = [size for size in sizes if size < math.inf]
-                if not sizes or (len(known) == len(sizes) and (kind != "Convert" or not known)):
-                    raise ExportError(f"its graph must compute of images, got {kind} of constants; export it again")
-                largest[name] = sizes[0] if kind == "Convert" else math.inf
-        if SMALL < largest[name] < math.inf and kind in ("Concat", "Gather"):
+                raise ExportError(f"its graph must compute of images, got {kind} of constants; export it again")
+        if kind in ("Concat", "Gather") and SMALL < found < math.inf:
             raise ExportError(f"its graph must compute of images, got {kind} of constants; export it again")
+        largest[name] = found
 
 
 def cost(model: Any, spec: ModelSpec, faces: int) -> None:

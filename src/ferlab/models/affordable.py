@@ -35,12 +35,9 @@ def build_affordable(spec: ModelSpec, name: str, options: Mapping[str, Any], hel
     if not cheap:
         from ferlab.models.rehearsal import rehearse  # seconds of imports
 
-        def built_and_run(images: torch.Tensor) -> Any:
-            with torch.device("meta"):
-                return build(spec, name, options).eval()(images)
-
-        with at_most(held):
-            rehearse(built_and_run, spec)
+        with at_most(held), torch.device("meta"):
+            light = build(spec, name, options).eval()
+        rehearse(light, spec)
     with at_most(held):
         return build(spec, name, options)
 

@@ -38,11 +38,11 @@ def without_data(tensor: Tensor) -> Tensor:
     return tensor if tensor.ndim == 0 else tensor.to("meta")
 
 
-class Meter(TorchDispatchMode):
+class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Takes every operator's cost from a budget before the next one is called."""
 
     def __init__(self, budget: Budget) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.budget = budget
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
