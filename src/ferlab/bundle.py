@@ -13,10 +13,11 @@ from safetensors import SafetensorError
 
 from ferlab.documents import check_label_map, read_document, spec_of, write_documents
 from ferlab.errors import BundleError, ConfigError, FerlabError, suggest
-from ferlab.files import creating_folder, replacing, why_unwritable, write_json, write_text
-from ferlab.models import Net, build
+from ferlab.files import check_regular, creating_folder, replacing, why_unwritable, write_json, write_text
+from ferlab.models import Net
+from ferlab.models.affordable import build_affordable
 from ferlab.past import FILE, Past, past_in
-from ferlab.runner import Runner
+from ferlab.runner import Runner, check_finite
 from ferlab.spec import Image, ModelSpec
 from ferlab.weights import read_weights, write_weights
 
@@ -52,7 +53,9 @@ class Bundle(Runner):
         """See `Runner.logits`."""
         device = next(self.net.parameters()).device
         outputs = self.net(torch.from_numpy(np.ascontiguousarray(images)).to(device))
-        return {name: value.float().cpu().numpy() for name, value in outputs.items()}
+        answers = {name: value.float().cpu().numpy() for name, value in outputs.items()}
+        check_finite(answers, str(self.path or "the bundle"), BundleError)
+        return answers
 
 
 def save_bundle(bundle: Bundle, path: Path, metrics: Mapping[str, Any], card: str) -> None:
@@ -100,20 +103,22 @@ def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
     folder = Path(path)
     if not (folder / "spec.json").is_file() and (folder / "bundle" / "spec.json").is_file():
         folder = folder / "bundle"
-    document = read_document(folder / "spec.json")
+    document, weights = read_document(folder / "spec.json"), folder / "weights.safetensors"
+    try:
+        check_regular(weights)
+    except OSError as error:
+        reason = "none" if isinstance(error, FileNotFoundError) else error.strerror
+        raise BundleError(f"{folder} must hold weights.safetensors, got {reason}; copy the whole bundle") from error
     try:
         spec = spec_of(document)
-        net = build(spec, document["model"]["name"], document["model"]["options"])
+        net = build_affordable(spec, document["model"]["name"], document["model"]["options"], weights.stat().st_size)
     except (FerlabError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise BundleError(f"{folder / 'spec.json'} does not describe a model: {reason}; export it again") from error
     check_label_map(folder / "label_map.json", spec)
-    weights = folder / "weights.safetensors"
     try:
         seal, tensors = read_weights(weights)
         net.load_state_dict(tensors)
-    except FileNotFoundError as error:
-        raise BundleError(f"{folder} must hold weights.safetensors, got none; copy the whole bundle") from error
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BundleError(f"{weights} does not hold this model's weights: {reason}; copy the bundle again") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ferlab.errors import BundleError, SpecError
-from ferlab.files import write_json
+from ferlab.files import read_text, write_json
 from ferlab.labels import AFFECT
 from ferlab.spec import ModelSpec
 
@@ -34,7 +34,7 @@ def document(spec: ModelSpec, model: Mapping[str, Any], provenance: Mapping[str,
 def read_document(file: Path) -> dict[str, Any]:
     """The content of a spec.json; BundleError if it is missing, no JSON, or of another format."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(read_text(file))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(f"a bundle must hold spec.json, got none in {file.parent}; give a run's or bundle's folder") \
             from error  # fmt: skip
@@ -81,7 +81,7 @@ def check_label_map(file: Path, spec: ModelSpec) -> None:
     Whoever edits it means to rename labels; other programs would, and ferlab would not.
     """
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(read_text(file))
     except FileNotFoundError:
         return
     except (OSError, ValueError, RecursionError) as error:

@@ -1,30 +1,66 @@
 """Writing files so that a reader sees either the old content or the whole new one, never a half."""
 
+import contextlib
 import errno
+import glob
 import json
 import os
 import shutil
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+TEXT = 16 * 2**20  # bytes of a document that is read whole, a hundred times what the largest of ferlab's have
+
+
+def check_regular(path: Path) -> None:
+    """Raise an OSError unless `path` is a regular file: a FIFO would be waited for without end, a device may act.
+
+    Call it before whatever opens a path that came from elsewhere, or that lies in a folder that did.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def read_bytes(path: Path, most: int = TEXT) -> bytes:
+    """The content of a regular file; OSError if it is none or has more than `most` bytes."""
+    check_regular(path)
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return content
+
+
+def read_text(path: Path) -> str:
+    """The content of a regular file of at most TEXT bytes as UTF-8; OSError or UnicodeDecodeError."""
+    return read_bytes(path).decode("utf-8")
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to the disk and rename it over `path`.
 
-    On any error the temporary file is removed and `path` is left as it was.
+    On any error the temporary file is removed and `path` is left as it was. If the process is killed it stays until
+    `sweep`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
     temporary = Path(name)
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        with open(descriptor, "rb"):  # holds the lock until it is written; Windows renames no open file
+            with contextlib.suppress(OSError):  # some network file systems know no locks
+                lock(descriptor)
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes it private
         os.replace(temporary, path)
     except BaseException:
@@ -58,18 +94,37 @@ def creating_folder(path: Path, replace: bool = True) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def clear_leftovers(path: Path) -> None:
-    """Remove what a killed process left beside `path`; for a caller who knows that nobody writes it now.
+def sweep(path: Path) -> None:
+    """Remove what killed processes left of writing `path`; a file that one is writing still is locked and left alone.
 
-    A folder that was moved away when the process died, before the new one was in its place, is put back.
+    A folder that was moved away when the process died, before the new one was in its place, is put back. Folders have
+    no lock: where `path` is one, call this only while nobody writes it.
     """
-    for left in sorted(path.parent.glob(f".{path.name}.*")):
-        if left.name.endswith(".old") and not path.exists():
-            os.rename(left, path)
-        elif left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+    for left in sorted(path.parent.glob(f".{glob.escape(path.name)}.*")):
+        with contextlib.suppress(OSError):  # gone by now, not ours, or locked
+            if left.is_dir():
+                if left.name.endswith(".old") and not path.exists():
+                    os.rename(left, path)
+                else:
+                    shutil.rmtree(left)
+                continue
+            check_regular(left)
+            with open(left, "rb") as file:
+                lock(file.fileno())
+                left.unlink()
+
+
+def lock(descriptor: int) -> None:
+    """Lock an open file until it is closed, or its process dies; an OSError, such as BlockingIOError, if that fails."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, 2**30, os.SEEK_SET)  # beyond its end: a byte that is locked there cannot be read
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_text(path: Path, text: str) -> None:

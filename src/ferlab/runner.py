@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ferlab.errors import FerlabError
 from ferlab.spec import Image, ModelSpec
 
 if TYPE_CHECKING:
@@ -75,6 +76,14 @@ class Runner(ABC):
         if "affect" not in outputs:
             return Prediction(expression)
         return Prediction(expression, *(float(v) for v in outputs["affect"][0]))
+
+
+def check_finite(outputs: Mapping[str, npt.NDArray[np.floating[Any]]], name: str, kind: type[FerlabError]) -> None:
+    """Raise an error of this kind if the model `name` answered NaN or infinity, which no face is a reason for."""
+    for head, values in outputs.items():
+        bad = len(values) - int(np.isfinite(values).all(-1).sum())
+        if bad:
+            raise kind(f"{name} must answer finite numbers, got NaN or infinity as {head} of {bad} faces; make it anew")
 
 
 def softmax(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:

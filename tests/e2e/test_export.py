@@ -316,7 +316,9 @@ def test_a_kill_leaves_the_old_file_and_is_in_nobodys_way(run):
     folder = run / "exports"
     left = {path: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
     assert left == before
+    assert len(list(folder.iterdir())) == len(before) + 1
     assert export(run, "format=onnx") == 0
+    assert {path.name for path in folder.iterdir()} == {path.name for path in before}  # what it left went with this one
 
 
 @pytest.mark.usefixtures("copying")

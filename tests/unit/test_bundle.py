@@ -1,5 +1,7 @@
 import json
+import os
 import pickle
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -246,6 +248,47 @@ def test_provenance_without_keys_is_refused(folder, provenance):
     edit(folder, lambda document: document.update(provenance=provenance))
     with pytest.raises(BundleError, match=r"spec\.json must give provenance by key"):
         load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"name": "small_resnet", "options": {"width": 10**9}},
+        {"name": "small_resnet", "options": {"depth": 10**12, "width": 1}},
+        {"name": "mlp", "options": {"widths": [10**6, 10**6]}},
+        {"name": "custom_cnn", "options": {"widths": [4], "hidden": 10**8}},
+    ],
+)
+def test_a_network_larger_than_its_file_is_not_built(folder, model):
+    began = time.process_time()
+    edit(folder, lambda document: document.update(model=model))
+    with pytest.raises(BundleError, match=r"no more weights than|allocate|too large|overflow") as caught:
+        load_bundle(folder)
+    assert "\n" not in str(caught.value)
+    assert time.process_time() - began < 30
+
+
+def test_a_transformer_of_a_million_patches_is_not_run(folder):
+    spec = ModelSpec(LABELS, size=1024)
+    model = {"name": "vit_tiny", "options": {"patch": 1}}
+    edit(folder, lambda document: document.update(model=model, spec=spec.to_dict(), digest=spec.digest))
+    with pytest.raises(BundleError, match=r"bytes in one result|no more weights"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["spec.json", "label_map.json", "weights.safetensors"])
+def test_a_fifo_in_a_bundle_is_not_waited_for(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(BundleError, match=r"no regular file|got none") as caught:
+        load_bundle(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_answers_that_are_not_finite_are_an_error(bundle):
+    bundle.net.heads["expression"].weight.data.fill_(float("inf"))
+    with pytest.raises(BundleError, match="must answer finite numbers"):
+        bundle.answers(RNG.integers(0, 256, (5, 1, 16, 16), dtype=np.uint8))
 
 
 def test_missing_files_are_named(folder, tmp_path):

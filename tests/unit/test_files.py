@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ferlab import files
-from ferlab.files import clear_leftovers, creating_folder, replacing, write_json, write_text
+from ferlab.files import creating_folder, replacing, sweep, write_json, write_text
 
 
 def mode(path):
@@ -37,6 +37,31 @@ def private():
     before = os.umask(0o077)
     yield
     os.umask(before)
+
+
+# reading
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path):
+    """A FIFO that nobody writes to would be waited for without end."""
+    os.mkfifo(tmp_path / "fifo")
+    for path, said in (
+        (tmp_path / "fifo", "no regular file"),
+        (tmp_path, "a folder"),
+        ("/dev/zero", "no regular file"),
+    ):
+        for read in (files.read_bytes, files.read_text, files.check_regular):
+            with pytest.raises(OSError, match=said):
+                read(path)
+    with pytest.raises(FileNotFoundError):
+        files.read_text(tmp_path / "nothing")
+
+
+def test_a_document_has_an_end(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    assert files.read_bytes(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(OSError, match="more than 4 bytes"):
+        files.read_bytes(tmp_path / "a", 4)
 
 
 # replacing
@@ -115,6 +140,22 @@ def test_a_killed_writer_leaves_the_old_content(tmp_path):
 
 
 @pytest.mark.usefixtures("private")
+def test_what_a_killed_writer_left_is_swept_and_what_one_writes_is_not(tmp_path):
+    path = tmp_path / "model.onnx"
+    killed_inside(
+        "import os\nfrom pathlib import Path\nfrom ferlab.files import replacing\n"
+        f"with replacing(Path({str(path)!r})) as temporary:\n"
+        "    temporary.write_text('half')\n    os.kill(os.getpid(), 9)"
+    )
+    assert len(names(tmp_path)) == 1
+    (tmp_path / ".other").write_text("not ours")
+    with replacing(path) as temporary:
+        temporary.write_text("being written")
+        files.sweep(path)
+        assert names(tmp_path) == sorted([".other", temporary.name])
+    assert names(tmp_path) == [".other", "model.onnx"]
+
+
 def test_others_may_read_a_file_and_a_folder(tmp_path):
     write_text(tmp_path / "a.txt", "text")
     assert mode(tmp_path / "a.txt") == 0o644
@@ -278,6 +319,6 @@ def test_what_a_killed_process_left_is_cleared_and_the_old_one_is_there(tmp_path
     done = subprocess.run([sys.executable, "-c", KILLED, str(path), kind, str(at)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert len(list(tmp_path.iterdir())) > 2, "nothing was left: the test tests nothing"
-    clear_leftovers(path)
+    sweep(path)
     assert sorted(tmp_path.iterdir()) == [other, path]
     assert inside.read_text() == "old"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ferlab.spec import Image
 
 REPORT = "parity.json"
+DOCUMENTS = ("spec.json", "label_map.json")  # that `write_documents` writes beside it
 
 
 @dataclass
@@ -80,12 +81,15 @@ def export(invocation: "Invocation") -> int:
     from ferlab.commands.export_tracking import log_exports, tracked
     from ferlab.evaluate.parity import answer_all, draw, evenly
     from ferlab.evaluate.predictions import prepared
+    from ferlab.files import sweep
     from ferlab.formats import FORMATS
 
     bundle = load_bundle(settings.bundle)
     run = tracked(bundle, settings.tracker, settings.register)
     folder = Path(settings.out) if settings.out else (bundle.path or Path()).absolute().parent / "exports"
     earlier = read_report(folder, bundle)
+    for name in (REPORT, *DOCUMENTS, *(each.file for each in FORMATS.values())):
+        sweep(folder / name)
     source = config.instantiate(settings.data)
     sample = draw(bundle, source, "validation", settings.faces)
     calibration = sample.images[:0]
@@ -144,7 +148,7 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
     from ferlab import formats
     from ferlab.documents import write_documents
     from ferlab.evaluate.parity import answer_all, parity
-    from ferlab.files import clear_leftovers, replacing, why_unwritable
+    from ferlab.files import replacing, why_unwritable
     from ferlab.formats.seal import Seal, digest
     from ferlab.past import FILE
 
@@ -154,7 +158,6 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
     layout = cast("Layout", job.layout or chosen.layouts[0])
     seal = Seal(name, cast("Graph", job.graph), bundle.spec, bundle.model, bundle.provenance, layout)
     tried = []
-    clear_leftovers(path)
     for way in chosen.ways:
         try:
             with replacing(path) as temporary:
@@ -189,6 +192,7 @@ class _Rejected(Exception):  # noqa: N818 (it is no error)
 def read_report(folder: Path, bundle: "Bundle") -> Mapping[str, Any]:
     """What earlier exports of this bundle to `folder` reported, by file; ConfigError if another's are there."""
     from ferlab.documents import document, read_document
+    from ferlab.files import read_text
 
     file = folder / "spec.json"
     if not file.exists():
@@ -198,7 +202,7 @@ def read_report(folder: Path, bundle: "Bundle") -> Mapping[str, Any]:
         digest = found.get("digest")
         raise ConfigError(f"{folder} must be for exports of {bundle.path}, got those of model {digest}; set out=…")
     try:
-        return dict(json.loads((folder / REPORT).read_text(encoding="utf-8"))["files"])
+        return dict(json.loads(read_text(folder / REPORT))["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}  # it is written anew
 

@@ -99,7 +99,7 @@ class Runtime:
 
 
 RUNTIMES: dict[str, Runtime] = {
-    ".onnx": Runtime("onnx", ("onnxruntime",), "onnx"),
+    ".onnx": Runtime("onnx", ("onnx", "onnxruntime"), "onnx"),
     ".torchscript": Runtime("torchscript", (), None),
     ".pt2": Runtime("torch_export", (), None),
     ".openvino": Runtime("openvino", ("openvino",), "openvino"),

@@ -11,7 +11,7 @@ from ferlab.documents import check_label_map, read_document, spec_of
 from ferlab.errors import ExportError, FerlabError
 from ferlab.formats.seal import Seal
 from ferlab.past import past_in
-from ferlab.runner import Outputs, Runner
+from ferlab.runner import Outputs, Runner, check_finite
 from ferlab.spec import Image, ModelSpec
 
 FLOOR = 1e-9  # probabilities below it, which int8 formats round to 0, have no logarithm that could be averaged
@@ -39,7 +39,7 @@ class Exported(Runner):
         self.path, self.seal, self._call = path, seal, call
         self.spec, self.model, self.provenance = seal.spec, seal.model, seal.provenance
         beside = path.with_name("spec.json")
-        if beside.is_file() and (found := _spec_in(beside)) != seal.spec:
+        if beside.exists() and (found := _spec_in(beside)) != seal.spec:
             raise ExportError(
                 f"{path} must have the specification {seal.spec.digest} that is inside it, got {found.digest} in "
                 f"{beside}; keep the files of one export together"
@@ -71,6 +71,7 @@ class Exported(Runner):
         wanted = {head: (len(images), width) for head, width in self.spec.widths.items()}
         if (got := {head: values.shape for head, values in outputs.items()}) != wanted:
             raise ExportError(f"{self.path} must give {wanted}, got {got}; export it again")
+        check_finite(outputs, f"{self.path}", ExportError)
         return outputs
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ferlab.errors import ExportError
-from ferlab.formats.torch_archive import OPERATORS, forbidden
+from ferlab.formats.torch_archive import OPERATORS, forbidden, of_tensors
 
 SCHEMA = 8  # major version of the JSON; PyTorch raises it when older readers must not read it
 ATEN = re.compile(r"torch\.ops\.aten\.(\w+)\.(\w+)")
@@ -139,14 +139,25 @@ def argument(arg: Mapping[str, Any]) -> Any:
 
 def _function(target: str) -> Callable[..., Any]:
     if target in ARITHMETIC:
-        return cast("Callable[..., Any]", ARITHMETIC[target])
+        return _sized(ARITHMETIC[target])
     found = ATEN.fullmatch(target)
     if not found or found[1] not in OPERATORS or found[2].endswith("out"):
         raise forbidden(target[:50])
     packet = getattr(torch.ops.aten, found[1])
     if found[2] not in packet.overloads():
         raise forbidden(target[:50])
-    return cast("Callable[..., Any]", getattr(packet, found[2]))
+    return cast("Callable[..., Any]", of_tensors(getattr(packet, found[2])))
+
+
+def _sized(arithmetic: Callable[[int, int], int]) -> Callable[[int, int], int]:
+    """Arithmetic of sizes, which end at 64 bits: Python's numbers would fill the memory, squared again and again."""
+
+    def calculated(first: int, second: int) -> int:
+        if not (isinstance(first, int) and isinstance(second, int)) or abs(found := arithmetic(first, second)) >= 2**63:
+            raise ExportError("a size must be a whole number of 64 bits, got more; export it again")
+        return found
+
+    return calculated
 
 
 def _only(union: Mapping[str, Any]) -> tuple[str, Any]:

@@ -1,6 +1,6 @@
 """ONNX by torch's dynamo exporter, run by onnxruntime. The seal is an entry of the model's metadata."""
 
-import re
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ferlab.errors import ExportError
+from ferlab.files import read_bytes
+from ferlab.formats import LARGEST
 from ferlab.formats.exported import Exported
+from ferlab.formats.onnx_graph import cost, parsed
 from ferlab.formats.seal import ENTRY, Seal, digest, parse, unsealed
 from ferlab.spec import Image
 
@@ -19,9 +22,6 @@ if TYPE_CHECKING:
 # ModelProto.metadata_props is field 14; protobuf takes what follows a message for more of its fields.
 FIELD = b"\x72"
 KEY = b"\x0a" + bytes([len(ENTRY)]) + ENTRY.encode() + b"\x12"
-# The key of a reference to weights in another file: whoever wrote the model would choose which is read. A length of 8,
-# however it is padded, and the word.
-EXTERNAL = re.compile(rb"(?:\x08|\x88\x80*\x00)location")
 
 
 def write(bundle: "Bundle", seal: Seal, path: Path, calibration: Image, way: str) -> None:
@@ -88,15 +88,22 @@ def read(path: Path, threads: int) -> Exported:
     import onnxruntime
 
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, LARGEST)
     except OSError as error:
-        raise ExportError(f"cannot read {path}: {error.strerror}; check the path") from error
-    seal = unsealed_data(data, path)
+        raise ExportError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    seal, content = unsealed_data(data, path)
+    try:
+        model = parsed(content)
+        affordable = functools.cache(lambda faces: cost(model, seal.spec, faces))
+        affordable(1)
+    except ExportError as error:
+        raise ExportError(f"{path}: {error}") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # by itself it opens its own format too
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has an exception class for each kind of fault, without a common base
         raise ExportError(f"onnxruntime cannot open {path}: {' '.join(str(error).split())[:200]}") from error
     heads = seal.spec.heads
@@ -105,13 +112,14 @@ def read(path: Path, threads: int) -> Exported:
     name = session.get_inputs()[0].name
 
     def call(images: Image) -> Mapping[str, npt.NDArray[np.floating[Any]]]:
+        affordable(len(images))
         return dict(zip(heads, session.run(None, {name: images}), strict=True))
 
     return Exported(path, seal, call)
 
 
-def unsealed_data(data: bytes, path: Path) -> Seal:
-    """The seal at the end of an ONNX model, its content verified; ExportError otherwise."""
+def unsealed_data(data: bytes, path: Path) -> tuple[Seal, bytes]:
+    """The seal at the end of an ONNX model, and the model before it, verified; ExportError otherwise."""
     start = data.rfind(KEY)
     if start < 0:
         raise unsealed(path)
@@ -120,9 +128,7 @@ def unsealed_data(data: bytes, path: Path) -> Seal:
     if not data.endswith(entry):
         raise unsealed(path)
     content = data[: -len(entry)]
-    if EXTERNAL.search(content):
-        raise ExportError(f"{path} must hold its weights itself, got a reference to another file; export it again")
-    return parse(text, digest(content), path)
+    return parse(text, digest(content), path), content
 
 
 def metadata(text: bytes) -> bytes:

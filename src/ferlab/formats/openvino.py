@@ -2,7 +2,7 @@
 
 A file is a sealed zip archive of model.xml and model.bin, uncompressed: one file appears or does not, where a pair
 could be torn apart by a crash between two renames, or by a user. It is read from memory; unzipped, it is what every
-tool of OpenVINO takes. The representation is data: it names layers of OpenVINO's own operators, no code and no file.
+tool of OpenVINO takes. What `openvino_graph` lets through is data: known layers on the file's own weights.
 """
 
 import functools
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ferlab.errors import ExportError
 from ferlab.formats.exported import Exported
+from ferlab.formats.openvino_graph import cost, representation
 from ferlab.formats.seal import Seal, seal_archive, unseal_archive
 from ferlab.spec import Image
 
@@ -71,8 +72,12 @@ def read(path: Path, threads: int) -> Exported:
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     try:
         core = _core()
-        model = core.read_model(xml, openvino.Tensor(np.frombuffer(weights, np.uint8)))
+        model = core.read_model(representation(xml), openvino.Tensor(np.frombuffer(weights, np.uint8)))
+        affordable = functools.cache(lambda faces: cost(model, found.seal.spec, faces))
+        affordable(1)
         compiled = core.compile_model(model, "CPU", settings)
+    except ExportError as error:
+        raise ExportError(f"{path}: {error}") from error
     except (RuntimeError, ValueError, TypeError) as error:
         raise ExportError(f"OpenVINO cannot open {path}: {' '.join(str(error).split())[:200]}") from error
     heads = found.seal.spec.heads
@@ -80,6 +85,7 @@ def read(path: Path, threads: int) -> Exported:
         raise ExportError(f"{path} must take images and give {list(heads)}, got other names; export it again")
 
     def call(images: Image) -> Mapping[str, npt.NDArray[np.floating[Any]]]:
+        affordable(len(images))
         answers = compiled(images)
         return {head: np.array(answers[head]) for head in heads}  # its own memory is used again by the next call
 

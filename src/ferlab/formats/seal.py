@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from ferlab.documents import FORMAT, document, spec_of
 from ferlab.errors import ExportError, FerlabError
+from ferlab.files import read_bytes
+from ferlab.formats import LARGEST
 from ferlab.spec import ModelSpec
 
 Graph = Literal["probabilities", "logits"]
@@ -129,7 +131,7 @@ def unseal_archive(path: Path, prefixed: bool) -> Unsealed:
         ExportError: no archive, no seal, compressed entries, or content that was changed.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, LARGEST)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _check_stored(archive, len(data), path)
             sealed = _entry(archive)

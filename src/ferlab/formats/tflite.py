@@ -21,6 +21,7 @@ import numpy.typing as npt
 from ferlab.errors import ExportError
 from ferlab.formats.exported import Exported
 from ferlab.formats.seal import Seal, seal_archive, unseal_archive
+from ferlab.formats.tflite_graph import Shapes, shapes
 from ferlab.spec import Image
 
 if TYPE_CHECKING:
@@ -76,7 +77,11 @@ def read(path: Path, threads: int) -> Exported:
         ExportError: missing, damaged, changed or foreign.
     """
     found = unseal_archive(path, prefixed=True)
-    seal, run = found.seal, runner(found.prefix, threads, path)
+    try:
+        stated = shapes(found.prefix)
+    except ExportError as error:
+        raise ExportError(f"{path}: {error}") from error
+    seal, run = found.seal, runner(found.prefix, threads, path, stated)
     taken = {name: (tuple(it["shape"]), it["dtype"]) for name, it in run.get_input_details().items()}
     given = {name: (tuple(it["shape"]), it["dtype"]) for name, it in run.get_output_details().items()}
     widths = seal.spec.widths
@@ -102,12 +107,20 @@ def shape(seal: Seal) -> tuple[int, ...]:
     return (1, s, s, c) if seal.layout == "nhwc" else (1, c, s, s)
 
 
-def runner(content: bytes, threads: int, path: Path) -> Any:
-    """LiteRT's signature runner of a flatbuffer; ExportError if it cannot be run."""
+def runner(content: bytes, threads: int, path: Path, stated: Shapes | None = None) -> Any:
+    """LiteRT's signature runner of a flatbuffer; ExportError if it cannot be run, or has other shapes than stated."""
     with quiet():  # it says that it has a delegate for CPUs
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         try:
+            if stated is not None:
+                # Its own kernels alone say what shapes they came to; memory is taken here, but not written to.
+                plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+                sized = Interpreter(model_content=content, experimental_op_resolver_type=plain)
+                sized.allocate_tensors()
+                for each in sized.get_tensor_details():
+                    if each["index"] < len(stated) and tuple(each["shape"]) != stated[each["index"]]:
+                        raise ValueError(f"{each['name']} has not the shape that it states")
             interpreter = Interpreter(model_content=content, num_threads=threads)
             interpreter.allocate_tensors()
             return interpreter.get_signature_runner(SIGNATURE)

@@ -19,7 +19,8 @@ from ferlab.errors import ExportError
 from ferlab.formats.exported import Exported
 from ferlab.formats.interpreter import DTYPES, Program, step
 from ferlab.formats.seal import Seal, seal_archive
-from ferlab.formats.torch_archive import archive, example, opened, unexpected, unpack
+from ferlab.formats.torch_archive import archive, example, functional, opened, unexpected, unpack
+from ferlab.models.rehearsal import without_data
 from ferlab.spec import Image
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def write(bundle: "Bundle", seal: Seal, path: Path, calibration: Image, way: str
     model = json.loads(parts[MODEL])
     for node in model["graph_module"]["graph"]["nodes"]:
         node["metadata"].pop("stack_trace", None)  # it names folders of whoever exports
+        node["target"] = ".".join(map(functional, node["target"].split(".")))
         step(node)
     data = archive(parts | {MODEL: json.dumps(model).encode()})
     torch.export.load(io.BytesIO(data))  # what else but ferlab will read it with
@@ -93,13 +95,15 @@ def read(path: Path, threads: int) -> Exported:
         raise unexpected(path, foreign)
     try:
         weights = {name: tensor for kind in TABLES for name, tensor in _tensors(kind, parts).items()}
-        program = Program(json.loads(parts[MODEL]), weights)
+        model = json.loads(parts[MODEL])
+        rehearsed = Program(model, {name: without_data(tensor) for name, tensor in weights.items()})
+        program = Program(model, weights)
     except ExportError as error:
         raise ExportError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError, RecursionError) as error:
         reason = " ".join(repr(error).split())[:100]
         raise ExportError(f"{path} must be as torch.export writes it, got {reason}; export it again") from error
-    return opened(path, seal, program, threads)
+    return opened(path, seal, rehearsed, lambda: program, threads)
 
 
 def _tensors(kind: str, parts: Mapping[str, bytes]) -> dict[str, Tensor]:

@@ -25,8 +25,18 @@ from torch.jit._trace import TracerWarning
 
 from ferlab.errors import ExportError
 from ferlab.formats.exported import Exported
+from ferlab.formats.script import CALLS, Script
 from ferlab.formats.seal import Seal, seal_archive
-from ferlab.formats.torch_archive import OPERATORS, archive, example, forbidden, opened, unexpected, unpack
+from ferlab.formats.torch_archive import (
+    OPERATORS,
+    archive,
+    example,
+    forbidden,
+    functional,
+    opened,
+    unexpected,
+    unpack,
+)  # fmt: skip
 from ferlab.spec import Image
 
 if TYPE_CHECKING:
@@ -40,7 +50,7 @@ SYNTAX = (
     ast.Assign, ast.Return, ast.Call, ast.keyword, ast.Attribute, ast.Subscript, ast.Name, ast.Constant, ast.List,
     ast.Tuple, ast.UnaryOp, ast.USub, ast.Load, ast.Store,
 )  # fmt: skip
-CALLS = ("int", "float", "annotate", "torch.device", "ops.prim", "ops.prim.NumToTensor")
+NAMESPACES = ("ops.prim",)
 TEXT = re.compile(r"[\w ,.>-]*")  # names of modes, and what einsum takes
 
 
@@ -65,7 +75,7 @@ def write(bundle: "Bundle", seal: Seal, path: Path, calibration: Image, way: str
         code, table = torch.jit.freeze(traced).code_with_constants
     constants = [np.asarray(table.const_mapping[f"c{i}"], order="C") for i in range(len(table.const_mapping))]
     described = [{"dtype": each.dtype.name, "shape": list(each.shape)} for each in constants]
-    body = ast.parse(code).body[0].body
+    body = [_InFunctional().visit(statement) for statement in ast.parse(code).body[0].body]
     path.write_bytes(archive(parts(body, bundle.spec.heads, described, [each.tobytes() for each in constants])))
     seal_archive(path, seal)
 
@@ -93,14 +103,19 @@ def read(path: Path, threads: int) -> Exported:
         raise ExportError(f"{path} must be TorchScript as ferlab writes it, got {reason}; export it again") from error
     if different := [name for name in {*found, *wanted} if found.get(name) != wanted.get(name)]:
         raise unexpected(path, different)
-    try:
+    weights = [
+        torch.empty(each["shape"], dtype=getattr(torch, each["dtype"]), device="meta") if each["shape"]
+        else torch.frombuffer(bytearray(values), dtype=getattr(torch, each["dtype"]))[0]
+        for each, values in zip(described, data, strict=True)
+    ]  # fmt: skip
+
+    def load() -> Any:
         with _deprecated():
-            module = torch.jit.load(  # type: ignore[no-untyped-call]
+            return torch.jit.load(  # type: ignore[no-untyped-call]
                 io.BytesIO(archive(wanted)), map_location="cpu"
             )
-    except (RuntimeError, ValueError) as error:
-        raise ExportError(f"PyTorch cannot open {path}: {' '.join(str(error).split())[:200]}") from error
-    return opened(path, seal, module, threads)
+
+    return opened(path, seal, Script(body, weights), load, threads)
 
 
 def parts(
@@ -133,6 +148,15 @@ def parts(
     }
 
 
+class _InFunctional(ast.NodeTransformer):
+    """Takes operators that work in place for those that do not; see `torch_archive.OPERATORS`."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.Attribute:
+        self.generic_visit(node)
+        node.attr = functional(node.attr)
+        return node
+
+
 def code_of(body: Sequence[ast.stmt], heads: Sequence[str]) -> str:
     """The code of the module whose function has this body, written anew; ExportError unless all in it is known."""
     for node in (node for statement in body for node in ast.walk(statement)):
@@ -155,7 +179,11 @@ def code_of(body: Sequence[ast.stmt], heads: Sequence[str]) -> str:
 
 def _check_name(name: str) -> None:
     space, _, last = name.rpartition(".")
-    known = name in CALLS or (space == "torch" and last in OPERATORS) or re.fullmatch(r"CONSTANTS\.c\d+", name)
+    known = (
+        name in (*CALLS, *NAMESPACES)
+        or (space == "torch" and last in OPERATORS)
+        or re.fullmatch(r"CONSTANTS\.c\d+", name)
+    )
     if not known:
         raise forbidden(name[:50])
 

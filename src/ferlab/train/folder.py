@@ -1,16 +1,15 @@
 """The folder of a run: outputs/<date>/<time>_<name>/."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ferlab.errors import TrainingError
-from ferlab.files import clear_leftovers, write_json, write_text
+from ferlab.files import lock, sweep, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class RunFolder:
         """
         with open(self.config, "rb+") as file:
             try:
-                _lock(file)
+                lock(file.fileno())
             except (BlockingIOError, PermissionError) as error:
                 raise TrainingError(
                     f"{self.path} must be free, got another process that trains in it; wait for it, or stop it"
@@ -70,7 +69,7 @@ class RunFolder:
                     f"cannot lock {self.config}: {error.strerror}; set outputs=… to a folder on another file system"
                 ) from error
             for path in (self.checkpoint, self.bundle):
-                clear_leftovers(path)
+                sweep(path)
             yield
 
     def append(self, row: Mapping[str, float]) -> None:
@@ -107,18 +106,6 @@ class RunFolder:
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write run.json."""
         write_json(self.record, dict(record))
-
-
-def _lock(file: IO[bytes]) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        file.seek(2**30)  # beyond its end: a byte that is locked there cannot be read
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def new_folder(outputs: Path, name: str) -> RunFolder:

@@ -205,6 +205,67 @@ def test_other_files_are_refused(tmp_path, content):
     refused(tmp_path / "model.tflite", content, "none of its seal")
 
 
+def wider(model, schema):
+    """The first layer's result of 10**9 columns."""
+    model.subgraphs[0].tensors[model.subgraphs[0].operators[1].outputs[0]].shape[2] = 10**9
+
+
+def looping(model, schema):
+    for code in model.operatorCodes:
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.WHILE
+
+
+def another(model, schema):
+    model.subgraphs.append(model.subgraphs[0])
+
+
+def sized_by_data(model, schema):
+    code = next(i for i, each in enumerate(model.operatorCodes) if each.builtinCode == schema.BuiltinOperator.RESHAPE)
+    reshape = next(operator for operator in model.subgraphs[0].operators if operator.opcodeIndex == code)
+    model.buffers[model.subgraphs[0].tensors[reshape.inputs[1]].buffer].data = None
+
+
+def without_stride(model, schema):
+    for operator in model.subgraphs[0].operators:
+        if isinstance(operator.builtinOptions, schema.Conv2DOptionsT):
+            operator.builtinOptions.strideH = 0
+
+
+def outside(model, schema):
+    model.buffers[-1].offset, model.buffers[-1].size = 10**6, 100
+
+
+def lying(model, schema):
+    """A result that is smaller than LiteRT finds."""
+    model.subgraphs[0].tensors[model.subgraphs[0].operators[1].outputs[0]].shape[2] = 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (wider, "bytes in one result"),
+        (looping, "known operators alone, got 'WHILE'"),
+        (another, "must hold one graph, got 2"),
+        (sized_by_data, "sizes must be known beforehand"),
+        (without_stride, "stride of CONV_2D"),
+        (outside, "outside of the model"),
+        (lying, "shape that it states"),
+    ],
+)
+def test_a_graph_that_costs_too_much_or_crashes_is_refused(written, tmp_path, change, said):
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools.flatbuffer_utils import convert_object_to_bytearray, read_model_from_bytearray
+
+    found = unseal_archive(written(GREY), prefixed=True)
+    model = read_model_from_bytearray(found.prefix)
+    change(model, schema)
+    path = tmp_path / "model.tflite"
+    tflite.save(bytes(convert_object_to_bytearray(model)), found.seal, path)
+    with pytest.raises(ExportError, match=said) as caught:
+        formats.read(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_plain_tflite_file_is_refused(written, tmp_path):
     refused(tmp_path / "model.tflite", unseal_archive(written(GREY), True).prefix, "none of its seal")
 

@@ -74,7 +74,7 @@ def test_threads_are_those_asked_for_and_put_back(bundle, original, path):
         seen.append(torch.get_num_threads())
         return torch.zeros(len(images), 3), torch.zeros(len(images), 2)
 
-    torch_archive.opened(path, read(path).seal, run, 3)
+    torch_archive.opened(path, read(path).seal, lambda images: None, lambda: run, 3)
     assert seen == [3]
     assert torch.get_num_threads() == before
 
@@ -219,7 +219,7 @@ def test_a_graph_that_answers_something_else_is_refused(path):
 
 def test_a_graph_that_cannot_run_is_refused_in_one_line(path):
     forged(path, with_line("x = torch.matmul(images, CONSTANTS.c999)"))
-    with pytest.raises(ExportError, match="PyTorch cannot open") as caught:
+    with pytest.raises(ExportError, match="PyTorch cannot run") as caught:
         read(path)
     assert "\n" not in str(caught.value)
 
