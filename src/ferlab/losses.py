@@ -236,8 +236,8 @@ class MultiTask(nn.Module):
     def __init__(
         self,
         counts: LabelCounts,
-        expression: Callable[..., nn.Module],
-        affect: Callable[..., nn.Module],
+        expression: Callable[..., CrossEntropy],
+        affect: Callable[..., Affect],
         alpha: float = 1.0,
         beta: float = 0.5,
         uncertainty: bool = False,

@@ -31,13 +31,14 @@ def train(launcher: list[str], out: Path, *more: str) -> tuple[dict, dict]:
 
 ACCUMULATED_TASKS = [
     "trainer.accumulate=2", "trainer.clip=0.1", "model.heads=[expression,affect]", "loss=multitask",
-    "loss.uncertainty=true", "loss.affect.ccc=0",
+    "loss.uncertainty=true", "loss.affect.ccc=0", "augment.mix.mixup=0.4", "augment.mix.cutmix=1",
+    "augment.mix.probability=0.5",
 ]  # fmt: skip
 TAUGHT = ["loss=distill"]
 
 
 @pytest.mark.parametrize(
-    "more", [[], ACCUMULATED_TASKS, TAUGHT], ids=["plain", "accumulated, learned task weights", "taught"]
+    "more", [[], ACCUMULATED_TASKS, TAUGHT], ids=["plain", "accumulated, learned task weights, mixed", "taught"]
 )
 def test_two_processes_are_one(tmp_path: Path, more: list[str], teacher_for) -> None:
     if more is TAUGHT:

@@ -18,6 +18,9 @@ from lightning_fabric import Fabric
 import ferlab
 from ferlab.cli import main
 from ferlab.errors import TrainingError
+from ferlab.evaluate.calibration import fit_temperature
+from ferlab.evaluate.predictions import Predictions
+from ferlab.past import face_hash
 from ferlab.train.folder import RunFolder
 from ferlab.train.progress import ProgressView
 from ferlab.train.run import train
@@ -112,6 +115,8 @@ def test_the_bundle_is_the_best_epoch_and_answers_as_validation_did() -> None:
     accuracy = (answers.argmax(1) == split.labels).mean()
     assert abs(accuracy - best["validation/accuracy"]) <= 1 / 24
     assert np.trace(np.array(kept["confusion"])) / 24 == pytest.approx(best["validation/accuracy"])
+    assert bundle.spec.temperature != 1
+    assert bundle.spec.temperature == pytest.approx(fit_temperature(answers, split.labels), rel=0.1)
 
 
 def test_same_seed_same_numbers_and_from_repeats_them(capsys: pytest.CaptureFixture[str]) -> None:
@@ -420,7 +425,9 @@ def test_valence_and_arousal_are_trained_beside_expressions(capsys: pytest.Captu
     kept = json.loads((folder.bundle / "metrics.json").read_text())
     assert kept["epoch"] == best["epoch"]
     assert {"validation/accuracy", "validation/valence_ccc", "validation/arousal_rmse", "train/accuracy"} <= best.keys()
-    assert "valence_ccc" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "valence_ccc" in out
+    assert "microbatch" not in out
     from ferlab.data.synthetic import synthetic
 
     split = synthetic(72, 24, 8, 24, 0).split("validation")
@@ -430,8 +437,11 @@ def test_valence_and_arousal_are_trained_beside_expressions(capsys: pytest.Captu
     assert np.sqrt((error**2).mean(0)).mean() == pytest.approx(best["validation/rmse"], abs=0.01)
 
 
-def test_valence_and_arousal_are_trained_alone() -> None:
-    folder = run(*TINY, "model.heads=[affect]", "loss=affect", "trainer.monitor=rmse")
+def test_valence_and_arousal_are_trained_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(*TINY, "model.heads=[affect]", "loss=affect", "trainer.monitor=rmse", "trainer.accumulate=2")
+    assert "note: the loss 1 - CCC is that of each microbatch of about 8 faces, not of the batch" in (
+        capsys.readouterr().out
+    )
     rows = numbers(folder)
     assert json.loads((folder.bundle / "metrics.json").read_text())["validation/rmse"] == min(
         row["validation/rmse"] for row in rows
@@ -477,3 +487,17 @@ def test_python_users_train_in_a_line(capsys: pytest.CaptureFixture[str]) -> Non
     face = np.full((24, 24, 3), 128, np.uint8)
     assert set(done.bundle.predict(face).expression or {}) == set(done.source.labels)
     assert numbers(done.folder) == numbers(run(*TINY, "trainer.epochs=2"))
+
+
+def test_a_run_keeps_what_its_best_epoch_answered_for_validation() -> None:
+    done = train([*TINY, "model.heads=[expression,affect]", "loss=multitask"])
+    kept = Predictions.load(done.folder.predictions)
+    truth = done.source.split("validation")
+    assert kept.names == done.source.labels
+    assert kept.labels.tolist() == truth.labels.tolist()
+    assert np.array_equal(kept.target, truth.affect, equal_nan=True)
+    assert kept.faces.tolist() == [face_hash(truth.read(i)) for i in range(len(truth))]
+    assert (kept.probabilities().argmax(1) == truth.labels).mean() == pytest.approx(done.best.value)
+    assert kept.temperature == done.bundle.spec.temperature
+    assert kept.affect is not None
+    assert kept.affect.shape == (len(truth), 1, 2)

@@ -11,10 +11,10 @@ from ferlab.bundle import Bundle, load_bundle, save_bundle
 from ferlab.data.source import Source
 from ferlab.evaluate import plots
 from ferlab.evaluate.calibration import fit_temperature
+from ferlab.evaluate.predictions import Predictions
 from ferlab.files import replacing
-from ferlab.metrics import classification
-from ferlab.past import Past
-from ferlab.runner import softmax
+from ferlab.metrics import confusion_counts
+from ferlab.past import Past, face_hashes
 from ferlab.spec import ModelSpec
 from ferlab.train.card import model_card
 from ferlab.train.config import ModelConfig
@@ -26,13 +26,17 @@ from ferlab.train.tracking import Tracker
 def write_bundle(
     run: Fit, epoch: Epoch, folder: RunFolder, record: Mapping[str, Any], spec: ModelSpec, model: ModelConfig
 ) -> None:
-    """Write the bundle of this epoch over the one before, with the temperature that calibrates it on validation."""
+    """Write the bundle of this epoch over the one before, with the temperature that calibrates it on validation, and
+    beside it what the network answered there.
+    """
+    predictions = validation_predictions(run, epoch)
     calibrated, metrics = spec, {"split": "validation", "epoch": epoch.number} | epoch.metrics
-    if "expression" in epoch.answers:
-        rows = run.truth.labels >= 0
-        logits, labels = epoch.answers["expression"][rows], run.truth.labels[rows]
-        calibrated = replace(spec, temperature=fit_temperature(logits, labels))
-        metrics |= {"confusion": classification(softmax(logits), labels, spec.expression).confusion.tolist()}
+    if spec.expression:
+        labelled = predictions.take(predictions.labelled)
+        logits, k = labelled.pooled_logits(), len(spec.expression)
+        predictions = replace(predictions, temperature=fit_temperature(logits, labelled.labels))
+        calibrated = replace(spec, temperature=predictions.temperature)
+        metrics |= {"confusion": confusion_counts(labelled.labels, logits.argmax(1), k).tolist()}
     architecture = {"name": model.name, "options": model.options}
     selected = f"best validation {run.monitor}, epoch {epoch.number} of at most {run.options.epochs}"
     provenance = {k: v for k, v in record.items() if k not in ("mapping", "mlflow_run")} | {"selected": selected}
@@ -40,6 +44,23 @@ def write_bundle(
     past = Past.read(folder.past)
     save_bundle(
         Bundle(calibrated, architecture, run.state.answering, provenance, past=past), folder.bundle, metrics, card
+    )
+    predictions.save(folder.predictions)
+
+
+def validation_predictions(run: Fit, epoch: Epoch) -> Predictions:
+    """What the network answered for the validation split, in training's precision, one plain view a face."""
+    truth, answers = run.truth, epoch.answers
+    views = {head: values[:, None].astype(np.float32) for head, values in answers.items()}
+    return Predictions(
+        faces=face_hashes(truth),
+        rows=np.arange(len(truth)),
+        names=run.labels,
+        labels=truth.labels,
+        target=np.full((len(truth), 2), np.nan, np.float32) if truth.affect is None else truth.affect,
+        logits=views.get("expression"),
+        affect=views.get("affect"),
+        slices=truth.slices,
     )
 
 

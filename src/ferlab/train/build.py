@@ -89,6 +89,7 @@ def build_fit(
         transform=Transform(len(spec.expression), config.seed, train.draw, augment, config.augment.mix),
         validation=build_feed(config, validation, spec, fabric.device, None),
         truth=validation,
+        labels=source.labels,
         monitor=config.trainer.monitor,
         stop=stop,
         watch=watch,

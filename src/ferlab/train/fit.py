@@ -67,6 +67,7 @@ class Fit:
         transform: (batch, epoch) -> the network's input and targets; see transform.py.
         validation: feed of the validation split.
         truth: the validation split itself: m faces.
+        labels: names of the classes, in the order of the ids in `truth`.
         monitor: the validation metric that the schedule goes by, one of metrics.EPOCH_METRICS.
         stop: asks the loop to finish its step and leave.
         watch: called after each optimizer step.
@@ -82,6 +83,7 @@ class Fit:
     transform: Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]
     validation: Feed
     truth: Split
+    labels: tuple[str, ...]
     monitor: str
     stop: StopRequest = field(default_factory=StopRequest)
     watch: Callable[["Step"], None] = lambda step: None

@@ -48,6 +48,11 @@ class RunFolder:
         """The best epoch's bundle so far."""
         return self.path / "bundle"
 
+    @property
+    def predictions(self) -> Path:
+        """What the best epoch so far answered for the validation split: `ferlab.evaluate.predictions.Predictions`."""
+        return self.path / "validation.safetensors"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder, for one process at a time trains in it, and clear what a killed one left there.

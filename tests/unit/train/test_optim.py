@@ -296,6 +296,7 @@ def test_the_loop_warms_the_average_up_over_all_epochs():
         transform=Transform(8, 0),
         validation=feed,
         truth=split,
+        labels=FERPLUS,
         monitor="accuracy",
         watch=lambda step: seen.append(net.heads["expression"].weight.detach().clone()),
     )
