@@ -28,7 +28,7 @@ def main(overrides: list[str]) -> None:
     """Print a row for each file on each processor."""
     from ferlab import config
     from ferlab.bundle import load_bundle
-    from ferlab.evaluate.parity import answer_all, compare, draw
+    from ferlab.evaluation.parity import answer_all, compare, draw
 
     given = dict(override.split("=", 1) for override in overrides)
     bundle = load_bundle(given["bundle"])

@@ -21,13 +21,13 @@ from ferlab.data.source import Source, Split
 from ferlab.data.synthetic import DrawnImages
 from ferlab.errors import ConfigError
 from ferlab.labels import FERPLUS
-from ferlab.train.build import build_fit, build_state, model_spec
-from ferlab.train.clock import Clock
-from ferlab.train.config import AugmentConfig, TrainConfig, TrainerConfig
-from ferlab.train.engine import EngineOptions, launch
-from ferlab.train.interrupt import StopRequest
-from ferlab.train.tracking import TrackerOptions
-from ferlab.train.transform import MixOptions
+from ferlab.training.build import build_fit, build_state, model_spec
+from ferlab.training.clock import Clock
+from ferlab.training.config import AugmentConfig, TrainConfig, TrainerConfig
+from ferlab.training.engine import EngineOptions, launch
+from ferlab.training.interrupt import StopRequest
+from ferlab.training.tracking import TrackerOptions
+from ferlab.training.transform import MixOptions
 
 OPTIONS = [(group, option) for group, options in groups("train").items() for option in options]
 EXPERIMENTS = [option for group, option in OPTIONS if group == "experiment"]
@@ -287,7 +287,10 @@ def test_the_schema_refuses_what_means_nothing(override, message):
         ("trainer.sampler=weigthed", "unknown trainer.sampler 'weigthed'; did you mean 'weighted'?"),
         ("trainer.ema=2", "trainer.ema must be between 0 and 1, got 2.0"),
         ("optimizer.lr=-1", "cannot build torch.optim.SGD: Invalid learning rate: -1; see --cfg for its keys"),
-        ("scheduler.pct_start=2", "cannot build ferlab.train.optim.onecycle: Expected float between 0 and 1 pct_start"),
+        (
+            "scheduler.pct_start=2",
+            "cannot build ferlab.training.optim.onecycle: Expected float between 0 and 1 pct_start",
+        ),
         ("+loss.gama=1", "cannot build ferlab.losses.CrossEntropy: "),
     ],
 )

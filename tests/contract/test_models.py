@@ -12,8 +12,8 @@ from ferlab.errors import ConfigError
 from ferlab.labels import FERPLUS
 from ferlab.models import BUILDERS, build
 from ferlab.spec import ModelSpec
-from ferlab.train.build import input_of
-from ferlab.train.config import ModelConfig
+from ferlab.training.build import input_of
+from ferlab.training.config import ModelConfig
 
 SMALL = {
     "custom_cnn": {"widths": [8, 8, 16], "hidden": 16, "dropout": 0.5},

@@ -8,11 +8,11 @@ from ferlab.data.layouts import write
 from ferlab.data.loaders import plan
 from ferlab.errors import ConfigError, TrainingError
 from ferlab.metrics import EPOCH_METRICS
-from ferlab.train.build import build_fit, model_spec
-from ferlab.train.clock import Clock
-from ferlab.train.config import TrainConfig
-from ferlab.train.engine import EngineOptions, launch
-from ferlab.train.interrupt import StopRequest
+from ferlab.training.build import build_fit, model_spec
+from ferlab.training.clock import Clock
+from ferlab.training.config import TrainConfig
+from ferlab.training.engine import EngineOptions, launch
+from ferlab.training.interrupt import StopRequest
 
 LOSSES = groups("train")["loss"]
 HEADS = {"multitask": ["expression", "affect"], "affect": ["affect"]}

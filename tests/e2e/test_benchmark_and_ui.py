@@ -12,7 +12,7 @@ import pytest
 
 from ferlab.benchmark import feeds, peak, train, turns
 from ferlab.cli import main
-from ferlab.train.fit import Fit
+from ferlab.training.fit import Fit
 
 TINY = [
     "data=synthetic", "data.train=40", "data.validation=8", "data.test=8", "data.size=24", "model=small_resnet",

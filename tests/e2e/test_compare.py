@@ -12,7 +12,7 @@ import torch
 from ferlab.bundle import load_bundle, save_bundle
 from ferlab.cli import main
 from ferlab.data.synthetic import synthetic
-from ferlab.evaluate import comparison
+from ferlab.evaluation import comparison
 from ferlab.labels import FERPLUS
 from ferlab.past import Past, face_hashes
 
@@ -203,7 +203,7 @@ def test_a_comparison_that_fails_leaves_the_older_one(outputs, monkeypatch, erro
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr("ferlab.evaluate.page.write_text", fail)  # compare.json is written by then
+    monkeypatch.setattr("ferlab.evaluation.page.write_text", fail)  # compare.json is written by then
     assert run(every(outputs), "out=kept", "seed=1") in (2, 130)
     assert {path.name: path.read_bytes() for path in Path("kept").iterdir()} == before
     assert [path.name for path in Path().iterdir()] == ["kept"]

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 import ferlab
 from ferlab.cli import main
 from ferlab.models import Net
-from ferlab.train.progress import ProgressView
-from ferlab.train.teacher import Teacher
+from ferlab.training.progress import ProgressView
+from ferlab.training.teacher import Teacher
 
 TINY = [
     "data=synthetic", "data.train=48", "data.validation=16", "data.test=8", "data.size=24", "model=small_resnet",

@@ -9,10 +9,10 @@ import pytest
 from ferlab.bundle import save_bundle
 from ferlab.cli import main
 from ferlab.data.synthetic import synthetic
-from ferlab.evaluate.page import write_report
-from ferlab.evaluate.predictions import predict
-from ferlab.evaluate.report import score
-from ferlab.evaluate.settings import Settings
+from ferlab.evaluation.page import write_report
+from ferlab.evaluation.predictions import predict
+from ferlab.evaluation.report import score
+from ferlab.evaluation.settings import Settings
 from ferlab.labels import FERPLUS
 from ferlab.metrics import affect_scores
 from ferlab.runner import softmax

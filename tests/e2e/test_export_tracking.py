@@ -11,7 +11,7 @@ import pytest
 from ferlab import formats
 from ferlab.bundle import save_bundle
 from ferlab.cli import main
-from ferlab.train.folder import RunFolder
+from ferlab.training.folder import RunFolder
 
 from .conftest import untrained
 

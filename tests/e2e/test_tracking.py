@@ -16,9 +16,9 @@ import torch
 
 import ferlab
 from ferlab.cli import main
-from ferlab.train import tracking
-from ferlab.train.folder import RunFolder
-from ferlab.train.tracking import Tracker, TrackerOptions, flatten
+from ferlab.training import tracking
+from ferlab.training.folder import RunFolder
+from ferlab.training.tracking import Tracker, TrackerOptions, flatten
 
 TINY = [
     "data=synthetic", "data.train=48", "data.validation=24", "data.test=8", "data.size=24", "model=small_resnet",

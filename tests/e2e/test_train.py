@@ -18,13 +18,12 @@ from lightning_fabric import Fabric
 import ferlab
 from ferlab.cli import main
 from ferlab.errors import TrainingError
-from ferlab.evaluate.calibration import fit_temperature
-from ferlab.evaluate.predictions import Predictions
+from ferlab.evaluation.calibration import fit_temperature
+from ferlab.evaluation.predictions import Predictions
 from ferlab.past import face_hash
-from ferlab.train.folder import RunFolder
-from ferlab.train.progress import ProgressView
-from ferlab.train.run import train
-from ferlab.train.state import FORMAT, load_checkpoint, save_checkpoint
+from ferlab.training.folder import RunFolder
+from ferlab.training.progress import ProgressView
+from ferlab.training.state import FORMAT, load_checkpoint, save_checkpoint
 
 TINY = [
     "data=synthetic", "data.train=72", "data.validation=24", "data.test=8", "data.size=24", "model=small_resnet",
@@ -158,8 +157,7 @@ def test_kill_9_in_the_middle_of_an_epoch_and_in_the_middle_of_a_save() -> None:
     whole = run(*TINY)
     in_an_epoch = """
 import os
-from ferlab.train.progress import ProgressView
-from ferlab.train.run import train
+from ferlab.training.progress import ProgressView
 steps = 0
 def step(view, at):
     global steps
@@ -228,7 +226,7 @@ def test_full_disk_is_a_clear_error_and_leaves_the_last_checkpoint(tmp_path: Pat
     try:
         fill = f"""
 import os
-from ferlab.train import fit
+from ferlab.training import fit
 train_epoch = fit.train_epoch
 def filling(run):
     if run.state.position.epoch == 1:
@@ -480,7 +478,7 @@ def test_a_head_needs_a_loss_and_labels(arguments: list[str], message: str, caps
 
 
 def test_python_users_train_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    done = train([*TINY, "trainer.epochs=2"])
+    done = ferlab.train([*TINY, "trainer.epochs=2"])
     assert [row["epoch"] for row in done.history] == [1, 2]
     assert done.best.value == max(row["validation/accuracy"] for row in done.history)
     assert done.stopped is None
@@ -490,7 +488,7 @@ def test_python_users_train_in_a_line(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_run_keeps_what_its_best_epoch_answered_for_validation() -> None:
-    done = train([*TINY, "model.heads=[expression,affect]", "loss=multitask"])
+    done = ferlab.train([*TINY, "model.heads=[expression,affect]", "loss=multitask"])
     kept = Predictions.load(done.folder.predictions)
     truth = done.source.split("validation")
     assert kept.names == done.source.labels

@@ -11,12 +11,12 @@ from torch import nn
 from ferlab.config import compose, instantiate, typed
 from ferlab.models import BUILDERS
 from ferlab.models.net import Backbone
-from ferlab.train.build import build_fit, model_spec
-from ferlab.train.clock import Clock
-from ferlab.train.config import TrainConfig
-from ferlab.train.engine import launch
-from ferlab.train.fit import fit
-from ferlab.train.interrupt import StopRequest
+from ferlab.training.build import build_fit, model_spec
+from ferlab.training.clock import Clock
+from ferlab.training.config import TrainConfig
+from ferlab.training.engine import launch
+from ferlab.training.fit import fit
+from ferlab.training.interrupt import StopRequest
 
 
 class Flat(Backbone):

@@ -16,7 +16,7 @@ import numpy as np
 
 from ferlab.benchmark.turns import Spread, ratio
 from ferlab.errors import ExportError
-from ferlab.evaluate.parity import Parity
+from ferlab.evaluation.parity import Parity
 from ferlab.spec import Image
 
 EAGER = "torch eager"  # the bundle itself, which everything is compared with

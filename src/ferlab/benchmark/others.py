@@ -25,8 +25,8 @@ from ferlab.data.source import Split
 from ferlab.losses import distribution
 from ferlab.models import build
 from ferlab.spec import ModelSpec
-from ferlab.train.config import TrainConfig
-from ferlab.train.fit import Fit
+from ferlab.training.config import TrainConfig
+from ferlab.training.fit import Fit
 
 WARM, AHEAD = 2, 4  # batches before and after those that are timed, so that workers are as busy at either end
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # of the run's precision; others are float32

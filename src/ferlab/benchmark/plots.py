@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from ferlab.evaluate.plots import FAINT, INK, RIGHT, WRONG, styled
+from ferlab.evaluation.plots import FAINT, INK, RIGHT, WRONG, styled
 
 COLOURS = (RIGHT, "#e09f3e", "#6a994e", "#7d5ba6", FAINT)  # of the numbers of threads
 

@@ -12,9 +12,9 @@ import torch
 from ferlab import __version__
 from ferlab.benchmark.export import EAGER, Candidate, Choice, Plan, Replies, best, rows, rule
 from ferlab.benchmark.plots import latency
-from ferlab.evaluate import plots
-from ferlab.evaluate.page import template, write_folder
-from ferlab.evaluate.text import percent
+from ferlab.evaluation import plots
+from ferlab.evaluation.page import template, write_folder
+from ferlab.evaluation.text import percent
 from ferlab.provenance import commit, environment
 from ferlab.runner import Runner
 

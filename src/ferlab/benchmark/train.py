@@ -22,14 +22,14 @@ from ferlab.data.loaders import Batch, Part, Streamed, plan
 from ferlab.data.source import Source
 from ferlab.provenance import commit, environment
 from ferlab.spec import ModelSpec
-from ferlab.train.build import build_fit, model_spec
-from ferlab.train.clock import Clock
-from ferlab.train.config import AugmentConfig, TrainConfig
-from ferlab.train.engine import launch
-from ferlab.train.fit import Fit, train_epoch
-from ferlab.train.interrupt import StopRequest
-from ferlab.train.state import Position
-from ferlab.train.tracking import Tracker, TrackerOptions
+from ferlab.training.build import build_fit, model_spec
+from ferlab.training.clock import Clock
+from ferlab.training.config import AugmentConfig, TrainConfig
+from ferlab.training.engine import launch
+from ferlab.training.fit import Fit, train_epoch
+from ferlab.training.interrupt import StopRequest
+from ferlab.training.state import Position
+from ferlab.training.tracking import Tracker, TrackerOptions
 
 FERLAB, BOUND, PEAK = "ferlab", "its bound: one resident batch", "matrix product"
 
@@ -46,7 +46,7 @@ class BenchmarkConfig(TrainConfig):
 def read_config(overrides: Sequence[str]) -> BenchmarkConfig:
     """The checked config, with a tiny constant rate: it changes no speed, and the weights cannot run away."""
     options = config.typed(config.compose("benchmark", overrides), BenchmarkConfig)
-    options.scheduler = {"_target_": "ferlab.train.optim.constant"}
+    options.scheduler = {"_target_": "ferlab.training.optim.constant"}
     options.optimizer["lr"] = 1e-5
     options.trainer.freeze_epochs = 0  # what is frozen in the first rounds would be trained in others
     return options

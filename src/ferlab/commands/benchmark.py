@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ferlab.benchmark.export import Candidate, Plan
     from ferlab.bundle import Bundle
     from ferlab.cli import Invocation
-    from ferlab.evaluate.parity import Sample
+    from ferlab.evaluation.parity import Sample
     from ferlab.formats.exported import Exported
 
 
@@ -70,8 +70,8 @@ def export(invocation: "Invocation") -> None:
     from ferlab.benchmark.export import measure
     from ferlab.benchmark.report import KIND, Benchmark, machine, write_benchmark
     from ferlab.bundle import load_bundle
-    from ferlab.evaluate.page import check_folder
-    from ferlab.evaluate.parity import draw
+    from ferlab.evaluation.page import check_folder
+    from ferlab.evaluation.parity import draw
 
     found = machine()
     bundle = load_bundle(settings.bundle)
@@ -94,7 +94,7 @@ def export(invocation: "Invocation") -> None:
 def check(settings: ExportBenchmarkConfig) -> "Plan":
     """How to measure, once everything that can be checked beforehand is."""
     from ferlab.benchmark.export import Plan
-    from ferlab.evaluate.parity import FEWEST
+    from ferlab.evaluation.parity import FEWEST
 
     for key in ("threads", "batch"):
         numbers = getattr(settings, key)
@@ -144,7 +144,7 @@ def opened(bundle: "Bundle", paths: Sequence[Path]) -> list["Exported"]:
 def candidates(bundle: "Bundle", files: Sequence["Exported"], sample: "Sample") -> list["Candidate"]:
     """The bundle and the files, with what they answer to the same faces."""
     from ferlab.benchmark.export import EAGER, Candidate
-    from ferlab.evaluate.parity import answer_all, parity
+    from ferlab.evaluation.parity import answer_all, parity
     from ferlab.formats import RUNTIMES
 
     reference = answer_all(bundle, sample.images)

@@ -12,12 +12,12 @@ from rich.text import Text
 from ferlab import config
 from ferlab.commands.screen import console, progress
 from ferlab.errors import BundleError, ConfigError
-from ferlab.evaluate.settings import Settings
-from ferlab.evaluate.text import p_value, points, shortened, stated
+from ferlab.evaluation.settings import Settings
+from ferlab.evaluation.text import p_value, points, shortened, stated
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
-    from ferlab.evaluate.comparison import Comparison, Model
+    from ferlab.evaluation.comparison import Comparison, Model
 
 WIDTH = 120  # columns, where the output is no terminal
 STYLES = {"better": "green", "worse": "red", "within noise": "yellow"}
@@ -41,11 +41,11 @@ def compare(invocation: "Invocation") -> None:
     folders = find(settings.bundles)
 
     from ferlab.bundle import load_bundle, pick_device
-    from ferlab.evaluate.comparison import Entry, Row, check, comparison
-    from ferlab.evaluate.page import check_folder, write_comparison
-    from ferlab.evaluate.predictions import predict, unseen
-    from ferlab.evaluate.repeats import group, run_folder
-    from ferlab.evaluate.report import score
+    from ferlab.evaluation.comparison import Entry, Row, check, comparison
+    from ferlab.evaluation.page import check_folder, write_comparison
+    from ferlab.evaluation.predictions import predict, unseen
+    from ferlab.evaluation.repeats import group, run_folder
+    from ferlab.evaluation.report import score
 
     device = pick_device(settings.device)
     loaded = [load_bundle(folder, device) for folder in folders]
@@ -117,7 +117,7 @@ def print_comparison(found: "Comparison") -> None:
 
 def _scores(found: "Comparison") -> Table:
     """A row a model, its spread over seeds below its scores, and the baselines."""
-    from ferlab.evaluate.comparison import COLUMNS
+    from ferlab.evaluation.comparison import COLUMNS
 
     timed = any(model.epoch_s is not None for model in found.models)
     table = Table("model", box=None, pad_edge=False, header_style="bold")

@@ -11,15 +11,15 @@ from rich.table import Table
 
 from ferlab import config
 from ferlab.commands.screen import console, progress
-from ferlab.evaluate.settings import Settings
-from ferlab.evaluate.text import percent
+from ferlab.evaluation.settings import Settings
+from ferlab.evaluation.text import percent
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
     from ferlab.data.source import Source
-    from ferlab.evaluate.affect import Affect
-    from ferlab.evaluate.expression import Expression
-    from ferlab.evaluate.report import Report
+    from ferlab.evaluation.affect import Affect
+    from ferlab.evaluation.expression import Expression
+    from ferlab.evaluation.report import Report
 
 
 @dataclass(kw_only=True)
@@ -37,9 +37,9 @@ def evaluate(invocation: "Invocation") -> None:
     settings = config.typed(config.compose(invocation.command.config, invocation.overrides), EvaluateConfig)
 
     from ferlab.bundle import pick_device
-    from ferlab.evaluate.page import check_folder, write_report
-    from ferlab.evaluate.predictions import predict, unseen
-    from ferlab.evaluate.report import score
+    from ferlab.evaluation.page import check_folder, write_report
+    from ferlab.evaluation.predictions import predict, unseen
+    from ferlab.evaluation.report import score
     from ferlab.formats import open_model
 
     model = open_model(settings.bundle, pick_device(settings.device))

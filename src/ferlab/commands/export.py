@@ -13,12 +13,12 @@ from ferlab import config
 from ferlab.commands.exports import parity_table, with_dataset
 from ferlab.commands.screen import console, progress
 from ferlab.errors import ConfigError, ExportError, suggest
-from ferlab.train.tracking import TrackerOptions
+from ferlab.training.tracking import TrackerOptions
 
 if TYPE_CHECKING:
     from ferlab.bundle import Bundle
     from ferlab.cli import Invocation
-    from ferlab.evaluate.parity import Sample
+    from ferlab.evaluation.parity import Sample
     from ferlab.formats.seal import Graph, Layout
     from ferlab.runner import Outputs
     from ferlab.spec import Image
@@ -79,8 +79,8 @@ def export(invocation: "Invocation") -> int:
 
     from ferlab.bundle import load_bundle
     from ferlab.commands.export_tracking import log_exports, tracked
-    from ferlab.evaluate.parity import answer_all, draw, evenly
-    from ferlab.evaluate.predictions import prepared
+    from ferlab.evaluation.parity import answer_all, draw, evenly
+    from ferlab.evaluation.predictions import prepared
     from ferlab.files import sweep
     from ferlab.formats import FORMATS
 
@@ -125,7 +125,7 @@ def export(invocation: "Invocation") -> int:
 def check(settings: ExportConfig) -> list[str]:
     """The formats asked for, once everything that can be checked beforehand is."""
     from ferlab import formats
-    from ferlab.evaluate.parity import FEWEST
+    from ferlab.evaluation.parity import FEWEST
     from ferlab.formats.seal import Graph
 
     names = [settings.format] if isinstance(settings.format, str) else settings.format
@@ -147,7 +147,7 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
     """Write one format in the first of its ways that passes, and report on it, or on the last if none does."""
     from ferlab import formats
     from ferlab.documents import write_documents
-    from ferlab.evaluate.parity import answer_all, parity
+    from ferlab.evaluation.parity import answer_all, parity
     from ferlab.files import replacing, why_unwritable
     from ferlab.formats.seal import Seal, digest
     from ferlab.past import FILE

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ferlab import config
 from ferlab.errors import ConfigError, FerlabError
-from ferlab.train.folder import RunFolder
-from ferlab.train.tracking import Tracker, TrackerOptions
+from ferlab.training.folder import RunFolder
+from ferlab.training.tracking import Tracker, TrackerOptions
 
 if TYPE_CHECKING:
     from ferlab.bundle import Bundle

@@ -12,7 +12,7 @@ from ferlab.errors import ConfigError, ExportError
 if TYPE_CHECKING:
     from ferlab.bundle import Bundle
     from ferlab.cli import Invocation
-    from ferlab.evaluate.parity import Parity, Sample
+    from ferlab.evaluation.parity import Parity, Sample
     from ferlab.formats.exported import Exported
     from ferlab.runner import Outputs
 
@@ -62,7 +62,7 @@ def check_origin(file: "Exported", bundle: "Bundle") -> None:
 
 def compared(file: "Exported", reference: "Outputs", sample: "Sample") -> tuple["Parity", list[str]]:
     """How a file's answers compare with its bundle's, `reference`, and in what it is further off than it may be."""
-    from ferlab.evaluate.parity import answer_all, parity
+    from ferlab.evaluation.parity import answer_all, parity
     from ferlab.formats import FORMATS
 
     found = parity(reference, answer_all(file, sample.images), sample)

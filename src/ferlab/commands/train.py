@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ferlab import config
 from ferlab.commands import screen
-from ferlab.train.config import TrainConfig
-from ferlab.train.folder import RunFolder
-from ferlab.train.run import Run
-from ferlab.train.run import train as run
+from ferlab.training.config import TrainConfig
+from ferlab.training.folder import RunFolder
+from ferlab.training.run import Run
+from ferlab.training.run import train as run
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation

@@ -33,7 +33,7 @@ def verify(invocation: "Invocation") -> int:
     settings = config.typed(config.compose(invocation.command.config, overrides), VerifyConfig)
     paths = check(settings)
 
-    from ferlab.evaluate.parity import answer_all, draw
+    from ferlab.evaluation.parity import answer_all, draw
     from ferlab.formats import read
 
     files = [read(path, settings.threads) for path in paths]
@@ -63,7 +63,7 @@ def verify(invocation: "Invocation") -> int:
 
 def check(settings: VerifyConfig) -> list[Path]:
     """The files to verify, once everything that can be checked beforehand is."""
-    from ferlab.evaluate.parity import FEWEST
+    from ferlab.evaluation.parity import FEWEST
 
     for key, least in (("faces", FEWEST), ("threads", 1)):
         if getattr(settings, key) < least:

@@ -12,7 +12,7 @@ from ferlab.benchmark import stopwatch
 from ferlab.benchmark.export import EAGER, Candidate, Plan, best, measure, rows, visit
 from ferlab.bundle import Bundle, save_bundle
 from ferlab.errors import ConfigError, ExportError
-from ferlab.evaluate.parity import Pair, Parity
+from ferlab.evaluation.parity import Pair, Parity
 from ferlab.formats import FORMATS
 from ferlab.models import build
 from ferlab.runner import Runner

@@ -13,8 +13,8 @@ from ferlab.data.images import ArrayImages
 from ferlab.data.source import Split
 from ferlab.losses import CrossEntropy, LabelCounts, SoftTarget
 from ferlab.spec import ModelSpec
-from ferlab.train.config import AugmentConfig
-from ferlab.train.transform import MixOptions
+from ferlab.training.config import AugmentConfig
+from ferlab.training.transform import MixOptions
 
 SPEC = ModelSpec(("anger", "fear", "happiness"), size=8)
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import torch
 from ferlab.benchmark import peak, turns
 from ferlab.models import build
 from ferlab.spec import ModelSpec
-from ferlab.train.clock import Clock
+from ferlab.training.clock import Clock
 
 
 def test_ways_take_turns_after_warming_up():

@@ -1,0 +1,112 @@
+"""What a person sees of a run: a live bar on a terminal, a line an epoch everywhere."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+from ferlab.training.fit import Step
+
+WARM_UP_STEPS = 3
+
+
+class ProgressView:
+    """Shows steps and epochs. On anything but a terminal there is no bar.
+
+    Args:
+        console: where to print.
+        epochs: of the whole run.
+        monitor: the validation metric to show.
+        device: where it trains; on the CPU a run of over an hour is told what would be faster.
+    """
+
+    def __init__(self, console: Console, epochs: int, monitor: str, device: str = "cpu") -> None:
+        self.console = console
+        self.epochs = epochs
+        self.monitor = monitor
+        self.device = device
+        columns: list[ProgressColumn] = [
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[rate]:,.0f} images/s  loss {task.fields[loss]:.3f}  lr {task.fields[lr]:.2g}"),
+            TimeRemainingColumn(compact=True),
+        ]
+        self._bar = Progress(*columns, console=console, transient=True, refresh_per_second=4)
+        self._task = self._bar.add_task("", total=None, epoch=0, epochs=epochs, rate=0.0, loss=0.0, lr=0.0)
+        self._epoch = 0
+        self._mark = (0.0, 0)  # time, and faces seen then
+        self._first: tuple[float, int] | None = None  # time, and step of the run, from which the estimate counts
+        self._estimated = False
+
+    def __enter__(self) -> "ProgressView":
+        if self.console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            self._bar.stop()
+
+    def step(self, step: Step) -> None:
+        """Show where an epoch is, and once how long the run will take."""
+        self._estimate(step)
+        if not self.console.is_terminal:
+            return
+        done, total = (step.epoch - 1) * step.steps + step.step, self.epochs * step.steps
+        if step.epoch != self._epoch:  # validation lay between: measure the rate anew
+            if not self._epoch:  # also in a resumed run the time left follows from what is done from here on
+                self._bar.reset(self._task, total=total, completed=done)
+            self._epoch, self._mark = step.epoch, (time.perf_counter(), step.faces)
+        then, faces = self._mark
+        rate = (step.faces - faces) / max(time.perf_counter() - then, 1e-9)
+        shown: dict[str, Any] = {"epoch": step.epoch, "rate": rate, "loss": step.loss, "lr": step.lr}
+        self._bar.update(self._task, completed=done, **shown)
+
+    def _estimate(self, step: Step) -> None:
+        """Say how long the run will take, once ten seconds and ten steps after its first ones, which warm up."""
+        now, done = time.perf_counter(), (step.epoch - 1) * step.steps + step.step
+        if self._estimated or (self._first is None and step.step < WARM_UP_STEPS):
+            return
+        if self._first is None:
+            self._first = now, done
+        since, start = self._first
+        if done - start < 10 or now - since < 10:
+            return
+        self._estimated = True
+        left = (self.epochs * step.steps - done) * (now - since) / (done - start)
+        self.console.print(f"time    about {_duration(left)} to go, validation aside", highlight=False)
+        if left > 3600 and self.device == "cpu":
+            self.console.print(
+                "        faster on a CPU: model=small_resnet augment=batched, a smaller model.size, or fewer "
+                "trainer.epochs",
+                soft_wrap=True,
+            )
+
+    def epoch(self, metrics: Mapping[str, float], is_best: bool) -> None:
+        """Print the line of a finished epoch; a star marks the best so far."""
+        train = {"loss": "train/loss", "train": "train/accuracy"}
+        validation = dict.fromkeys(("nll", "accuracy", "macro_f1", "valence_ccc", "arousal_ccc", self.monitor))
+        values = (
+            "  ".join(f"{name} {metrics[key]:.4f}" for name, key in keys.items() if key in metrics)
+            for keys in (train, {name: f"validation/{name}" for name in validation})
+        )
+        self.console.print(
+            f"epoch {metrics['epoch']:>3.0f}/{self.epochs}  {'  |  '.join(values)}"
+            f"{' *' if is_best else '  '}  |  lr {metrics['train/lr']:.2e}  "
+            f"{metrics['time/images_per_s']:,.0f} images/s  {metrics['time/epoch_s']:.1f} s",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _duration(seconds: float) -> str:
+    """Such as 40 s, 9 min or 1 h 50 min."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,175 @@
+"""A whole training run, from a config to a folder with a bundle in it: what `ferlab train` and Python users call."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from ferlab import config
+from ferlab.bundle import Bundle, load_bundle
+from ferlab.data.source import Source
+from ferlab.files import write_text
+from ferlab.metrics import LOWER_IS_BETTER
+from ferlab.training.artifacts import log_artifacts, write_bundle
+from ferlab.training.build import build_fit, model_spec
+from ferlab.training.clock import Clock
+from ferlab.training.config import TrainConfig
+from ferlab.training.engine import launch
+from ferlab.training.fit import Epoch, Fit, fit
+from ferlab.training.folder import RunFolder, new_folder
+from ferlab.training.interrupt import listening
+from ferlab.training.progress import ProgressView
+from ferlab.training.record import announce, compare, describe, note_concordance, note_past, note_teacher, note_weights
+from ferlab.training.seen import past_of_run
+from ferlab.training.state import Best, Position, load_checkpoint, save_checkpoint
+from ferlab.training.tracking import Tracker, TrackerOptions
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training left.
+
+    Attributes:
+        folder: where everything lies.
+        config, source: what was trained, on what.
+        position: where it stopped; after its last epoch if nothing stopped it.
+        best: the epoch in the bundle, and its value of `config.trainer.monitor`.
+        stopped: the signal that stopped it early, or None.
+        tracking_s: seconds spent on MLflow.
+        is_main_process: whether this is the first of several processes, the one that writes and prints.
+    """
+
+    folder: RunFolder
+    config: TrainConfig
+    source: Source
+    position: Position
+    best: Best
+    stopped: int | None
+    tracking_s: float
+    is_main_process: bool
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """A row an epoch: the lines of metrics.jsonl."""
+        return self.folder.rows(self.position.epoch)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The best epoch's bundle, on the CPU; BundleError if the run stopped before its first epoch ended."""
+        return load_bundle(self.folder.bundle)
+
+
+def train(options: TrainConfig | Sequence[str] = (), earlier: RunFolder | None = None) -> Run:
+    """Train, keep the best epoch's bundle, track.
+
+    Args:
+        options: a config, or what follows `ferlab train`: `["data=fer2013", "trainer.epochs=5"]`.
+        earlier: the run that this one repeats, to say where data, code or machine differ.
+
+    Raises:
+        FerlabError: as the command would say it; nothing is left behind if it comes before the first step.
+    """
+    if not isinstance(options, TrainConfig):
+        options = config.typed(config.for_training(options, None), TrainConfig)
+    trainer, resumed = options.trainer, RunFolder(Path(options.resume)) if options.resume else None
+    earlier = resumed or earlier
+    fabric = launch(trainer, unused_parameters=trainer.freeze_epochs > 0)
+    console = Console(quiet=not fabric.is_global_zero, highlight=False, soft_wrap=True)
+    source: Source = config.instantiate(options.data)
+    spec = model_spec(options.model, source)
+    record = describe(options, source, fabric) | {"spec_digest": spec.digest}
+    if earlier is not None:
+        compare(earlier.read_record(), record, console, resumed is not None)
+    announce(source, record, console)
+    tracker = Tracker(options.tracker if fabric.is_global_zero else TrackerOptions("none"), console.print)
+    view = ProgressView(console, trainer.epochs, trainer.monitor, fabric.device.type)
+    clock = Clock()
+    with listening() as stop, view, ExitStack() as held:
+        run = build_fit(options, source, spec, fabric, stop, view.step, clock)
+        note_weights(run, record, console)
+        note_teacher(run, record, console, earlier, resumed is not None)
+        note_concordance(run, console)
+        past = past_of_run(run, source, trainer.sampler, resumed) if fabric.is_global_zero else None
+        folder = resumed or new_run(options, source, fabric)  # not before: what cannot be built leaves nothing behind
+        if fabric.is_global_zero:
+            held.enter_context(folder.locked())
+        console.print(f"run     {folder.path}")
+        if resumed:
+            run.state.restore(load_checkpoint(folder.checkpoint, fabric.device))
+        note_past(past, folder, console)
+        with clock("tracking"):
+            start_tracking(tracker, folder, record, options, run)
+        try:
+            for epoch in fit(run):
+                if epoch.complete:
+                    is_best = note_epoch(run, epoch, folder)
+                    if is_best and fabric.is_global_zero:
+                        write_bundle(run, epoch, folder, record, spec, options.model)
+                    view.epoch(epoch.metrics, is_best)
+                save_checkpoint(run.state, folder.checkpoint)
+                with clock("tracking"):
+                    tracker.log_epochs([epoch.metrics] if epoch.complete else [])
+                    note_tracking(tracker, folder, record)
+                if stop.signal is not None or out_of_patience(run, trainer.patience):
+                    break
+        except BaseException:
+            tracker.finish("FAILED")
+            raise
+        stopped = stop.signal if run.state.position.epoch < trainer.epochs else None
+        with clock("tracking"):
+            if stopped is None:
+                log_artifacts(tracker, folder, run, source)
+            tracker.finish("FINISHED" if stopped is None else "KILLED")
+            note_tracking(tracker, folder, record)
+    state, tracking_s = run.state, clock.seconds["tracking"]
+    return Run(folder, options, source, state.position, state.best, stopped, tracking_s, fabric.is_global_zero)
+
+
+def new_run(options: TrainConfig, source: Source, fabric: Fabric) -> RunFolder:
+    """A new folder with the config in it, the same in every process."""
+    folder: RunFolder | None = None
+    if fabric.is_global_zero:
+        folder = new_folder(Path(options.outputs), options.name or f"{options.model.name}_{source.name}")
+        write_text(folder.config, config.to_yaml(asdict(options)))
+    shared = fabric.broadcast(folder)
+    assert shared is not None
+    return shared
+
+
+def start_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any], options: TrainConfig, run: Fit) -> None:
+    """Open the run in MLflow, or the one that it was before, and send epochs that it has not seen."""
+    if not run.state.fabric.is_global_zero:
+        return
+    earlier = folder.rewind(run.state.position.epoch)
+    tags = {"git_commit": str(record["commit"]), "command": record["command"], "folder": str(folder.path.absolute())}
+    shown = {k: v for k, v in record.items() if k not in ("command", "commit", "mlflow_run", "mapping")}
+    tracker.start(folder.path.name, asdict(options) | {"run": shown}, tags, record["mlflow_run"], earlier)
+    record["mlflow_run"] = tracker.run_id or record["mlflow_run"]
+    folder.write_record(record)
+
+
+def note_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any]) -> None:
+    """Write MLflow's id down once there is one: its store may come up later than the run."""
+    if tracker.run_id is not None and record["mlflow_run"] != tracker.run_id:
+        record["mlflow_run"] = tracker.run_id
+        folder.write_record(record)
+
+
+def note_epoch(run: Fit, epoch: Epoch, folder: RunFolder) -> bool:
+    """Write the epoch's metrics down; whether it is the best so far."""
+    value, best = epoch.metrics[f"validation/{run.monitor}"], run.state.best
+    is_best = best.epoch == 0 or (value < best.value if run.monitor in LOWER_IS_BETTER else value > best.value)
+    if is_best:
+        best.value, best.epoch = value, epoch.number
+    if run.state.fabric.is_global_zero:
+        folder.append(epoch.metrics)
+    return is_best
+
+
+def out_of_patience(run: Fit, patience: int) -> bool:
+    """Whether the best epoch lies `patience` epochs back."""
+    return bool(patience) and run.state.position.epoch - run.state.best.epoch >= patience

@@ -1,0 +1,61 @@
+import io
+
+from rich.console import Console
+
+from ferlab.training.fit import Step
+from ferlab.training.progress import ProgressView
+
+METRICS = {
+    "epoch": 2, "train/loss": 1.25, "train/accuracy": 0.5, "train/lr": 0.01, "validation/nll": 1.0,
+    "validation/accuracy": 0.625, "validation/macro_f1": 0.5, "time/images_per_s": 1234.0, "time/epoch_s": 20.0,
+}  # fmt: skip
+
+
+def shown(terminal: bool) -> str:
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=terminal, width=120)
+    with ProgressView(console, 4, "accuracy") as view:
+        view.step(Step(2, 5, 10, 50, 1.5, 0.02))
+        view.step(Step(2, 6, 10, 60, 1.4, 0.02))
+        view._bar.refresh()
+        view.epoch(METRICS, is_best=True)
+    return text.getvalue()
+
+
+def test_a_line_an_epoch_where_there_is_no_terminal():
+    (line,) = shown(terminal=False).splitlines()
+    assert line.startswith("epoch   2/4  loss 1.2500")
+    assert "accuracy 0.6250" in line
+    assert " * " in line
+
+
+def test_a_terminal_shows_epoch_speed_loss_rate_and_time_left():
+    text = shown(terminal=True)
+    assert "epoch 2/4" in text
+    assert "images/s" in text
+    assert "loss 1.400" in text
+    assert "lr 0.02" in text
+    assert "epoch   2/4  loss 1.2500" in text  # the line stays when the bar is gone
+
+
+def told_of_time(monkeypatch, seconds_a_step: float, steps: int, device: str = "cpu") -> str:
+    now = iter(i * seconds_a_step for i in range(10_000))
+    monkeypatch.setattr("ferlab.training.progress.time.perf_counter", lambda: next(now))
+    text = io.StringIO()
+    view = ProgressView(Console(file=text, width=200), 10, "accuracy", device)
+    for step in range(1, steps + 1):
+        view.step(Step(1, step, 218, 128 * step, 1.5, 0.02))
+    return text.getvalue()
+
+
+def test_the_run_says_once_how_long_it_will_take(monkeypatch):
+    # 2,180 steps in all; from step 3 on, ten steps of 1 s: told at step 13, with 2,167 s to go.
+    assert told_of_time(monkeypatch, 1.0, 12) == ""
+    assert told_of_time(monkeypatch, 1.0, 60) == "time    about 36 min to go, validation aside\n"
+
+
+def test_over_an_hour_on_a_cpu_names_what_is_faster(monkeypatch):
+    told = told_of_time(monkeypatch, 3.0, 30)
+    assert "about 1 h 48 min to go" in told
+    assert "model=small_resnet" in told
+    assert "small_resnet" not in told_of_time(monkeypatch, 3.0, 30, "cuda")
