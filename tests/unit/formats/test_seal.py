@@ -233,5 +233,5 @@ def test_without_a_seal_nothing_is_trusted(archive, tmp_path):
     refused(archive({"a": b"1"}), "got none of its seal", False)
     (tmp_path / "empty").write_bytes(b"")
     refused(tmp_path / "empty", "got none of its seal")
-    refused(tmp_path, "Is a directory")
+    refused(tmp_path, "it is a folder")
     refused(tmp_path / "nowhere", "No such file")
