@@ -61,7 +61,7 @@ class CrossEntropy(nn.Module):
 
     def __init__(self, counts: LabelCounts, class_weights: float = 0.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        if isinstance(class_weights, str) or not 0 <= class_weights <= 1:
+        if not (isinstance(class_weights, float | int) and 0 <= class_weights <= 1):
             raise ConfigError(
                 f"loss.class_weights must be a number in [0, 1], got {class_weights}; "
                 "0 weighs all faces alike, 1 all classes"

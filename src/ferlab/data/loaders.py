@@ -83,8 +83,9 @@ def expected_draws(split: Split, sampler: str) -> npt.NDArray[np.float64]:
         labelled = split.labels >= 0
         if not labelled.any():
             raise ConfigError(f"trainer.sampler=weighted needs faces with a class, {split.name} has none; use shuffle")
-        chance = np.where(labelled, 1 / np.bincount(split.labels[labelled])[split.labels], 0.0)
-        return chance * (labelled.sum() / chance.sum())
+        chance: npt.NDArray[np.float64] = np.where(labelled, 1 / np.bincount(split.labels[labelled])[split.labels], 0.0)
+        chance *= labelled.sum() / chance.sum()
+        return chance
     raise ConfigError(f"unknown trainer.sampler '{sampler}'; {suggest(sampler, SAMPLERS)}")
 
 
@@ -94,7 +95,8 @@ def epoch_order(split: Split, sampler: str, seed: int, epoch: int) -> Rows:
     draws = expected_draws(split, sampler)
     if sampler == "shuffle":
         return rng.permutation(len(split))
-    return rng.choice(len(split), size=round(draws.sum()), p=draws / draws.sum())
+    drawn: Rows = rng.choice(len(split), size=round(draws.sum()), p=draws / draws.sum())
+    return drawn
 
 
 def plan(

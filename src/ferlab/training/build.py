@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from torch import nn
@@ -128,7 +129,7 @@ def label_counts(train: Split, sampler: str, mixed: float, classes: int) -> Labe
     """
     draws = expected_draws(train, sampler)
     if train.votes is not None:
-        faces = draws @ train.votes
+        faces: npt.NDArray[Any] = draws @ train.votes
     else:
         labelled = train.labels >= 0
         faces = np.bincount(train.labels[labelled], draws[labelled], minlength=classes)
