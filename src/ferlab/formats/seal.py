@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ferlab.documents import FORMAT, document, spec_of
 from ferlab.errors import ExportError, FerlabError
-from ferlab.files import read_bytes
+from ferlab.files import TEXT, read_bytes
 from ferlab.formats import LARGEST
 from ferlab.spec import ModelSpec
 
@@ -54,6 +54,8 @@ class Seal:
 
 def parse(text: str | bytes, content: str, path: Path) -> Seal:
     """The seal that `text` holds; ExportError unless it is whole and made for content of this digest."""
+    if len(text) > TEXT:
+        raise ExportError(f"{path} must say at most {TEXT:,} bytes of itself, got {len(text):,}; export it again")
     try:
         found = json.loads(text)
         if found["format"] != FORMAT:

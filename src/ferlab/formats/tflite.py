@@ -116,7 +116,7 @@ def runner(content: bytes, threads: int, path: Path, stated: Shapes | None = Non
             if stated is not None:
                 # Its own kernels alone say what shapes they came to; memory is taken here, but not written to.
                 plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-                sized = Interpreter(model_content=content, experimental_op_resolver_type=plain)
+                sized = Interpreter(model_content=content, num_threads=threads, experimental_op_resolver_type=plain)
                 sized.allocate_tensors()
                 for each in sized.get_tensor_details():
                     if each["index"] < len(stated) and tuple(each["shape"]) != stated[each["index"]]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ferlab.errors import ExportError
+from ferlab.files import TEXT
 from ferlab.formats.exported import Exported
 from ferlab.formats.seal import Seal, unseal_archive
 from ferlab.models.rehearsal import rehearse
@@ -56,6 +57,10 @@ def unpack(path: Path) -> tuple[Seal, dict[str, bytes]]:
     found = unseal_archive(path, prefixed=False)
     if foreign := [name for name in found.parts if not name.startswith(TOP)]:
         raise unexpected(path, foreign)
+    for name, data in found.parts.items():
+        if len(data) > TEXT and not name[-1].isdecimal():  # weights are numbered; a graph and tables have names
+            said = f"must have at most {TEXT:,} bytes of {name[:50]!r}, got {len(data):,}"
+            raise ExportError(f"{path} {said}; export it again")
     return found.seal, {name.removeprefix(TOP): data for name, data in found.parts.items()}
 
 

@@ -8,11 +8,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ferlab.errors import ExportError
+from ferlab.files import TEXT
 from ferlab.formats import read
 from ferlab.formats.onnx import metadata
 from ferlab.formats.onnx_graph import cost, parsed
 from ferlab.formats.openvino_graph import representation
-from ferlab.formats.seal import Seal, digest
+from ferlab.formats.seal import Seal, digest, parse
 from ferlab.limits import PRODUCTS, RESULT, STEPS, TOGETHER, Budget
 from ferlab.spec import ModelSpec
 
@@ -104,6 +105,17 @@ def test_what_grows_with_the_batch_is_refused_when_the_batch_comes(original, tmp
     file.answers(faces(file.spec, 2))
     with pytest.raises(ExportError, match="batch of 2000"):
         file.answers(np.zeros((2000, 3, 16, 16), np.uint8))
+
+
+def test_code_and_seal_have_an_end(original, tmp_path):
+    """Parsed, a text takes a hundred times its size."""
+    path = tmp_path / original.name
+    path.write_bytes(original.read_bytes())
+    forged(path, lambda parts: parts.update({CODE: parts[CODE] + b" " * TEXT}))
+    with pytest.raises(ExportError, match="must have at most"):
+        read(path)
+    with pytest.raises(ExportError, match="of itself"):
+        parse(b" " * (TEXT + 1), "", path)
 
 
 def test_sizes_of_a_pt2_end_at_64_bits(tmp_path):

@@ -277,7 +277,7 @@ def test_a_seal_of_another_model_is_refused(written, tmp_path):
         formats.read(path)
     assert "\n" not in str(caught.value)
     tflite.save(b"\x1c\0\0\0TFL3" + bytes(100), sealed(GREY), path)
-    with pytest.raises(ExportError, match="LiteRT cannot open"):
+    with pytest.raises(ExportError, match="must hold one graph, got 0"):
         formats.read(path)
 
 
@@ -303,7 +303,7 @@ def test_threads_reach_the_runtime(written, monkeypatch):
 
     monkeypatch.setattr("ai_edge_litert.interpreter.Interpreter", Spied)
     formats.read(written(GREY), threads=2)
-    assert given == [2]
+    assert set(given) == {2}
 
 
 def test_a_missing_package_is_named_with_its_extra(written, monkeypatch):
