@@ -28,7 +28,7 @@ def main(overrides: list[str]) -> None:
     """Print a row for each file on each processor."""
     from ferlab import config
     from ferlab.bundle import load_bundle
-    from ferlab.evaluation.parity import answer_all, compare, draw
+    from ferlab.evaluation.parity import answer_all, draw, parity
 
     given = dict(override.split("=", 1) for override in overrides)
     bundle = load_bundle(given["bundle"])
@@ -45,7 +45,7 @@ def main(overrides: list[str]) -> None:
         for processor, ability in PROCESSORS.items():
             answers = emulated(file, processor, sample.images)
             here = here or answers
-            own, other = compare(float32, answers, sample), compare(here, answers, sample)
+            own, other = parity(float32, answers, sample), parity(here, answers, sample)
             accuracy = f"{100 * own.accuracy.file:8.2f} ({100 * own.accuracy.bundle:.2f})" if own.accuracy else "–"
             print(
                 f"{file.name:<20}{f'{processor} {ability}':<24}{100 * (own.agreement or 0):8.2f}  {accuracy:<27}"
