@@ -59,7 +59,7 @@ def _shapes(content: bytes) -> Shapes:
     counts = (graph.TensorsLength(), graph.OperatorsLength(), model.OperatorCodesLength(), model.BuffersLength())
     if max(counts) > 4 * STEPS:
         raise ExportError(f"it must have at most {4 * STEPS:,} tensors, got {max(counts):,}; use another model")
-    constant = [_length(model.Buffers(i)) > 0 for i in range(model.BuffersLength())]
+    constant = [_length(model.Buffers(i), len(content)) > 0 for i in range(model.BuffersLength())]
     tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
     found = [_shape(tensor) for tensor in tensors]
     budget = Budget()
@@ -82,10 +82,11 @@ def _shapes(content: bytes) -> Shapes:
     return found
 
 
-def _length(buffer: Any) -> int:
-    if buffer.Offset() or buffer.Size():
+def _length(buffer: Any, file: int) -> int:
+    """Bytes of a buffer; those of large models lie behind the flatbuffer, in the same file of `file` bytes."""
+    if buffer.Offset() + buffer.Size() > file:
         raise ExportError("it must hold its weights itself, got some outside of the model; export it again")
-    return int(buffer.DataLength())
+    return int(buffer.DataLength()) or int(buffer.Size())
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:

@@ -47,7 +47,7 @@ class SEResNet(Backbone):
         channels, size: of the input; any size works.
         width: channels of the stem and the first stage; each later stage doubles them.
         depth: blocks a stage.
-        stem_stride: stride of the second stem convolution; 2 makes the network four times cheaper.
+        stem_stride: stride of the second stem convolution; 1 keeps the picture whole through the first stage.
         reduction: of the squeeze-and-excitation bottleneck.
         hidden: width of the layer before the heads.
         dropout: before and after that layer.
@@ -59,7 +59,7 @@ class SEResNet(Backbone):
         size: int,
         width: int = 64,
         depth: int = 2,
-        stem_stride: int = 1,
+        stem_stride: int = 2,
         reduction: int = 32,
         hidden: int = 256,
         dropout: tuple[float, float] = (0.5, 0.3),

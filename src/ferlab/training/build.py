@@ -106,7 +106,7 @@ def build_loss(config: TrainConfig, source: Source, spec: ModelSpec) -> nn.Modul
         ConfigError: it needs a head that the model lacks, or leaves one untrained.
     """
     mixed = config.augment.mix.share
-    if "affect" in spec.heads and mixed == 1:
+    if "affect" in spec.heads and mixed == 1 and config.teacher is None:  # a teacher answers for blends too
         raise ConfigError(
             "augment.mix.probability must be below 1 where valence and arousal are trained, for a blend has none, "
             "got 1.0; set augment.mix.probability=0.5"
