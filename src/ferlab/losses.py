@@ -1,7 +1,7 @@
 """Losses: (outputs, targets) -> scalar: a plain mean over the batch, so that its parts average to the whole.
 
-A face without a label counts as one whose loss is 0, and the sum is divided by the share of labelled faces in the
-training split: so a batch with few labels pulls little, and no weight changes on average.
+A face without a label counts as one whose loss is 0, and the sum is divided by the share of labelled faces among
+those that training sees: so a batch with few labels pulls little, and no weight changes on average.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -165,7 +165,7 @@ class Affect(nn.Module):
     microbatches of a batch as a mean does: with `trainer.accumulate` or several processes it is the mean of their own.
 
     Args:
-        counts: of the training split.
+        counts: of what training sees.
         mse, ccc: weights of the two terms, 0 or more and not both 0.
     """
 
@@ -224,7 +224,7 @@ class MultiTask(nn.Module):
     variance.
 
     Args:
-        counts: of the training split.
+        counts: of what training sees.
         expression: counts -> any classification loss of this module.
         affect: counts -> Affect.
         alpha, beta: α and β, 0 or more.
@@ -269,7 +269,7 @@ class Distillation(nn.Module):
     answers for a face without a label, and for a blend, too.
 
     Args:
-        counts: of the training split.
+        counts: of what training sees.
         labels: counts -> any other loss of this module; its heads are learned from the teacher as well.
         temperature: T > 0; larger values tell more of the unlikely classes.
         weight: the teacher's, above 0 and at most 1.

@@ -9,7 +9,6 @@ import hashlib
 import os
 import struct
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferlab.data.cache import cache_root
+from ferlab.data.images import in_threads
 from ferlab.errors import BundleError, DataError
 from ferlab.files import replacing
 
@@ -33,7 +33,6 @@ HEADER = struct.Struct("<8sHHQQ")  # magic, version, whether a parent is unknown
 MAGIC, FACES = b"FERPAST\n", b"FERFACE\n"  # a model's past; the cached hashes of a split, in its order
 VERSION = 1  # raise it when a face gets another hash
 CHECKSUM = 32  # bytes of SHA-256 over all before it
-CHUNK = 256  # faces a task: large enough that handing it to a thread costs nothing
 
 
 def face_hash(pixels: "Image") -> int:
@@ -75,13 +74,10 @@ def face_hashes(split: "Split") -> Hashes:
 def _hash_all(split: "Split") -> Hashes:
     hashes = np.empty(len(split), np.uint64)
 
-    def fill(start: int) -> None:
-        for i in range(start, min(start + CHUNK, len(split))):
-            hashes[i] = face_hash(split.read(i))
+    def fill(i: int) -> None:
+        hashes[i] = face_hash(split.read(i))
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding and hashing release Python's lock
-        for _ in threads.map(fill, range(0, len(split), CHUNK)):
-            pass
+    in_threads(fill, len(split))
     return hashes
 
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -53,5 +54,7 @@ def _processor() -> str:
 
 
 def command_line() -> str:
-    """The command that started this run."""
-    return " ".join(["ferlab", *sys.argv[1:]])
+    """The command that started this run, quoted for a shell: ferlab's, or that of the program that called it."""
+    program, *words = sys.argv
+    own = Path(program).stem == "ferlab" or Path(program).parts[-2:] == ("ferlab", "__main__.py")
+    return shlex.join([*(["ferlab"] if own else ["python", program]), *words])

@@ -1,5 +1,8 @@
 import re
 import subprocess
+import sys
+
+import pytest
 
 from ferlab import provenance
 
@@ -30,3 +33,17 @@ def test_an_installed_package_inside_another_repository_has_no_commit(tmp_path, 
     subprocess.run(["git", "-C", str(tmp_path), "init", "-q"], check=True)
     fake(monkeypatch, tmp_path / "site", checkout=False)
     assert provenance.commit() is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["/env/bin/ferlab", "train", "data.labels=[fear, anger]"], "ferlab train 'data.labels=[fear, anger]'"),
+        (["/env/site-packages/ferlab/__main__.py", "train"], "ferlab train"),
+        (["study.py", "--fast"], "python study.py --fast"),
+    ],
+    ids=["ferlab", "python -m ferlab", "a script that calls ferlab.train"],
+)
+def test_the_command_that_is_noted_can_be_typed_again(monkeypatch, arguments, said):
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert provenance.command_line() == said

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ferlab import config
+from ferlab.benchmark.others import precision_of
 from ferlab.benchmark.train import BenchmarkConfig, rate, shortened
 from ferlab.benchmark.turns import in_turns, ratio
 from ferlab.data.source import Source
@@ -64,10 +65,10 @@ def measure(options: BenchmarkConfig) -> dict[str, Any]:
     rates = in_turns({name: partial(timed, name) for name in runs}, options.rounds)
     return {
         "model": options.model.name,
-        "size": options.model.size,
+        "size": spec.size,
         "data": source.protocol,
         "batch_size": options.trainer.batch_size,
-        "precision": str(fabric._precision.precision),
+        "precision": precision_of(runs["resident"]),
         "images_per_s": rates,
         "of_resident": {name: asdict(ratio(values, rates["resident"])) for name, values in rates.items()},
         "memory_mb": memory,

@@ -20,6 +20,7 @@ from ferlab.benchmark.peak import gemm_rate, gemm_side, step_flops
 from ferlab.benchmark.turns import in_turns, ratio, seconds, wait
 from ferlab.data.loaders import Batch, Part, Streamed, plan
 from ferlab.data.source import Source
+from ferlab.errors import ConfigError
 from ferlab.provenance import commit, environment
 from ferlab.spec import ModelSpec
 from ferlab.training.build import build_fit, model_spec
@@ -41,6 +42,12 @@ class BenchmarkConfig(TrainConfig):
     steps: int = 30
     rounds: int = 5
     out: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("steps", "rounds"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be 1 or more, got {getattr(self, name)}")
 
 
 def read_config(overrides: Sequence[str]) -> BenchmarkConfig:

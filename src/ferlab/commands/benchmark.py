@@ -1,6 +1,6 @@
 """`ferlab benchmark train`, `feeds` and `export`: how fast each is on this machine, beside what it could be."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,10 @@ from ferlab.errors import ConfigError, ExportError
 from ferlab.files import write_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ferlab.benchmark.export import Candidate, Plan
+    from ferlab.benchmark.train import BenchmarkConfig
     from ferlab.bundle import Bundle
     from ferlab.cli import Invocation
     from ferlab.evaluation.parity import Sample
@@ -38,24 +41,30 @@ class ExportBenchmarkConfig:
 def train(invocation: "Invocation") -> None:
     """Time training as `ferlab train` runs it, as others train, and what bounds it, in turns."""
     from ferlab.benchmark import tables
-    from ferlab.benchmark.train import measure, read_config
+    from ferlab.benchmark.train import measure
 
-    options = read_config(invocation.overrides)
-    figures = measure(options)
-    tables.train(figures, console())
-    if options.out:
-        write_json(Path(options.out), figures)
+    time_training(invocation, measure, tables.train)
 
 
 def feeds(invocation: "Invocation") -> None:
     """Time the same training step on faces that are resident, packed and streamed, in turns."""
     from ferlab.benchmark import tables
     from ferlab.benchmark.feeds import measure
+
+    time_training(invocation, measure, tables.feeds)
+
+
+def time_training(
+    invocation: "Invocation",
+    measure: Callable[["BenchmarkConfig"], dict[str, Any]],
+    show: Callable[[dict[str, Any], "Console"], None],
+) -> None:
+    """Measure, show the figures, and write them where `out` says."""
     from ferlab.benchmark.train import read_config
 
     options = read_config(invocation.overrides)
     figures = measure(options)
-    tables.feeds(figures, console())
+    show(figures, console())
     if options.out:
         write_json(Path(options.out), figures)
 

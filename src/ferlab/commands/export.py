@@ -13,6 +13,7 @@ from ferlab import config
 from ferlab.commands.exports import parity_table, with_dataset
 from ferlab.commands.screen import console, progress
 from ferlab.errors import ConfigError, ExportError, suggest
+from ferlab.past import FILE
 from ferlab.training.tracking import TrackerOptions
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def export(invocation: "Invocation") -> int:
     run = tracked(bundle, settings.tracker, settings.register)
     folder = Path(settings.out) if settings.out else (bundle.path or Path()).absolute().parent / "exports"
     earlier = read_report(folder, bundle)
-    for name in (REPORT, *DOCUMENTS, *(each.file for each in FORMATS.values())):
+    for name in (REPORT, FILE, *DOCUMENTS, *(each.file for each in FORMATS.values())):
         sweep(folder / name)
     source = config.instantiate(settings.data)
     sample = draw(bundle, source, "validation", settings.faces)
@@ -150,7 +151,6 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
     from ferlab.evaluation.parity import answer_all, parity
     from ferlab.files import replacing, why_unwritable
     from ferlab.formats.seal import Seal, digest
-    from ferlab.past import FILE
 
     chosen = formats.FORMATS[name]
     write = import_module(f"ferlab.formats.{chosen.module}").write

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from ferlab.faces import FaceCrop, cut
 from ferlab.spec import Image
 
 DIGEST_BYTES = 4 << 30
+CHUNK = 256  # pictures a task: large enough that handing it to a thread costs nothing
 
 
 class Images(Protocol):
@@ -198,6 +200,21 @@ def read_image(path: Path) -> Image:
 
 def _unreadable(path: Path, error: OSError) -> DataError:
     return DataError(f"cannot read {path}: {error.strerror}; restore the file or correct the list")
+
+
+def in_threads(work: Callable[[int], None], n: int) -> None:
+    """Call `work` with 0 to n - 1, on as many threads as there are processors; the first error of `work` is raised.
+
+    For what decodes, resizes or hashes pictures, which release Python's lock.
+    """
+
+    def run(start: int) -> None:
+        for i in range(start, min(start + CHUNK, n)):
+            work(i)
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for _ in threads.map(run, range(0, n, CHUNK)):
+            pass
 
 
 def write_image(path: Path, image: Image) -> None:

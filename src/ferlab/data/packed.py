@@ -3,20 +3,19 @@
 import hashlib
 import os
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ferlab.data.cache import cache_root
+from ferlab.data.images import in_threads
 from ferlab.data.source import Split
 from ferlab.errors import DataError
 from ferlab.files import creating_folder
 from ferlab.spec import Image, ModelSpec
 
 VERSION = 2  # raise it when `ModelSpec.prepare` gives other pixels
-CHUNK = 256  # faces a task: large enough that handing it to a thread costs nothing
 
 
 Sums = npt.NDArray[np.uint32]
@@ -61,16 +60,13 @@ def prepare_all(split: Split, spec: ModelSpec, out: Image | None = None, sums: S
     """
     pixels = np.empty(packed_shape(split, spec), np.uint8) if out is None else out
 
-    def fill(start: int) -> None:
-        for i in range(start, min(start + CHUNK, len(split))):
-            face = spec.prepare(split.read(i))
-            pixels[i] = face
-            if sums is not None:
-                sums[i] = zlib.crc32(face.data)
+    def fill(i: int) -> None:
+        face = spec.prepare(split.read(i))
+        pixels[i] = face
+        if sums is not None:
+            sums[i] = zlib.crc32(face.data)
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding and resizing release Python's lock
-        for _ in threads.map(fill, range(0, len(split), CHUNK)):
-            pass
+    in_threads(fill, len(split))
     return pixels
 
 

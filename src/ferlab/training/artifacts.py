@@ -78,5 +78,6 @@ def log_artifacts(tracker: Tracker, folder: RunFolder, run: Fit, source: Source)
             figure.savefig(temporary, dpi=120)
     files = [folder.path / f"{name}.png" for name in pictures]
     tracker.log_files([*files, folder.config, folder.record, folder.metrics])
-    faces = np.stack([bundle.spec.prepare(source.split("validation").read(i)) for i in range(2)])
+    validation = source.split("validation")
+    faces = np.stack([bundle.spec.prepare(validation.read(i)) for i in range(min(2, len(validation)))])
     tracker.log_model(folder.bundle, faces, bundle.answers(faces))

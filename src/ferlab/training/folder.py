@@ -73,7 +73,7 @@ class RunFolder:
                 raise TrainingError(
                     f"cannot lock {self.config}: {error.strerror}; set outputs=… to a folder on another file system"
                 ) from error
-            for path in (self.checkpoint, self.bundle):
+            for path in (self.checkpoint, self.bundle, self.predictions, self.past, self.metrics, self.record):
                 sweep(path)
             yield
 
