@@ -23,6 +23,7 @@ from ferlab.evaluation.predictions import Predictions
 from ferlab.evaluation.repeats import run_folder
 from ferlab.evaluation.report import Report, unseen_only
 from ferlab.evaluation.text import percent
+from ferlab.files import read_text
 from ferlab.labels import AFFECT
 from ferlab.metrics import LOWER_IS_BETTER
 from ferlab.provenance import commit
@@ -309,11 +310,11 @@ def epoch_s(bundle: Path) -> float | None:
     """
     file = bundle / "metrics.json"
     try:
-        value = json.loads(file.read_text(encoding="utf-8")).get("time/epoch_s")
+        value = json.loads(read_text(file)).get("time/epoch_s")
         return None if value is None else float(value)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise BundleError(f"{file} must hold keys and values as JSON: {error}; copy the bundle again") from error
 
 
