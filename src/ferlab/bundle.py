@@ -31,7 +31,7 @@ class Bundle(Runner):
         model: `name` and `options` of the architecture, plain values.
         net: the network, in evaluation mode.
         provenance: dataset (a Source's name), data_digest (its digest), protocol, licence, commit and the like, plain
-            values; `ferlab evaluate` compares the first two to tell whether a model was selected on its data.
+            values.
         path: the folder it was loaded from, or None.
         past: the faces that it and its parents were trained and selected on; None for bundles older than that.
     """

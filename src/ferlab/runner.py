@@ -39,7 +39,7 @@ class Runner(ABC):
         spec: what goes in and comes out.
         model: `name` and `options` of the architecture, plain values.
         provenance: dataset (a Source's name), data_digest (its digest), protocol, licence, commit and the like, plain
-            values; `ferlab evaluate` compares the first two to tell whether a model was selected on its data.
+            values.
         path: where it was read from, or None.
         past: the faces that it was trained and selected on; None if that is not known.
     """
