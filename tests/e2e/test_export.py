@@ -107,7 +107,8 @@ def test_every_file_is_there_and_the_report_is_true(made, faces):
 @pytest.mark.usefixtures("copying")
 def test_a_second_export_keeps_the_other_files_entry(run, capsys):
     before = read_parity(run / "exports")["files"]
-    (run / "exports" / ".model.onnx.a1b2c3.onnx").write_text("half of what an export that was killed had written")
+    for left in (".model.onnx.a1b2c3.onnx", ".past.bin.a1b2c3.bin"):
+        (run / "exports" / left).write_text("half of what an export that was killed had written")
     assert export(run, "format=onnx", "faces=256") == 0
     after = read_parity(run / "exports")["files"]
     assert after["model_int8.onnx"] == before["model_int8.onnx"]
