@@ -6,7 +6,6 @@ JPEG copy, another size or another crop is not found. Needs no torch.
 """
 
 import hashlib
-import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import numpy.typing as npt
 from ferlab.data.cache import cache_root
 from ferlab.data.images import in_threads
 from ferlab.errors import BundleError, DataError
-from ferlab.files import replacing
+from ferlab.files import read_bytes, replacing
 
 if TYPE_CHECKING:
     from ferlab.data.source import Split
@@ -33,6 +32,7 @@ HEADER = struct.Struct("<8sHHQQ")  # magic, version, whether a parent is unknown
 MAGIC, FACES = b"FERPAST\n", b"FERFACE\n"  # a model's past; the cached hashes of a split, in its order
 VERSION = 1  # raise it when a face gets another hash
 CHECKSUM = 32  # bytes of SHA-256 over all before it
+LARGEST = 2**30  # bytes of a file, 134 million faces
 
 
 def face_hash(pixels: "Image") -> int:
@@ -174,20 +174,16 @@ def _write(file: Path, magic: bytes, unknown: bool, first: Hashes, second: Hashe
 
 
 def _read(file: Path, magic: bytes) -> tuple[bool, Hashes, Hashes]:
-    """What `_write` wrote; ValueError saying what is wrong with it, before any memory is taken for what it claims."""
-    if not file.is_file():  # a pipe would be waited for
-        raise ValueError("it must be a file, got none")
-    with open(file, "rb") as opened:
-        header = opened.read(HEADER.size)
-        if len(header) < HEADER.size:
-            raise ValueError(f"it must have {HEADER.size} bytes or more, got {len(header)}")
-        found, version, unknown, first, second = HEADER.unpack(header)
-        if (found, version) != (magic, VERSION) or unknown > 1:
-            raise ValueError(f"it must begin with {magic!r} in version {VERSION}, got {found!r}, {version}, {unknown}")
-        size, wanted = os.fstat(opened.fileno()).st_size, HEADER.size + 8 * (first + second) + CHECKSUM
-        if size != wanted:
-            raise ValueError(f"it must have {wanted:,} bytes for {first:,} and {second:,} faces, got {size:,}")
-        content = header + opened.read()
+    """What `_write` wrote; OSError, or ValueError saying what is wrong with it."""
+    content = read_bytes(file, LARGEST)
+    if len(content) < HEADER.size:
+        raise ValueError(f"it must have {HEADER.size} bytes or more, got {len(content)}")
+    found, version, unknown, first, second = HEADER.unpack_from(content)
+    if (found, version) != (magic, VERSION) or unknown > 1:
+        raise ValueError(f"it must begin with {magic!r} in version {VERSION}, got {found!r}, {version}, {unknown}")
+    wanted = HEADER.size + 8 * (first + second) + CHECKSUM
+    if len(content) != wanted:
+        raise ValueError(f"it must have {wanted:,} bytes for {first:,} and {second:,} faces, got {len(content):,}")
     if hashlib.sha256(content[:-CHECKSUM]).digest() != content[-CHECKSUM:]:
         raise ValueError("its checksum must be that of its content, got another")
     hashes = np.frombuffer(content, "<u8", first + second, HEADER.size).astype(np.uint64)

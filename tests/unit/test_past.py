@@ -240,7 +240,14 @@ def test_every_flipped_bit_of_the_file_is_noticed(tmp_path):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "past.bin")
-    with pytest.raises(BundleError, match="must be a file"):
+    with pytest.raises(BundleError, match=r"cannot read .*past\.bin: it is no regular file; copy the whole bundle"):
+        Past.read(tmp_path / "past.bin")
+
+
+def test_a_file_beyond_any_dataset_is_not_read(tmp_path, monkeypatch):
+    Past.of(hashes(1, 2), hashes()).write(tmp_path / "past.bin")
+    monkeypatch.setattr(module, "LARGEST", 75)
+    with pytest.raises(BundleError, match="it has more than 75 bytes; copy the whole bundle"):
         Past.read(tmp_path / "past.bin")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 
 from ferlab import config
-from ferlab.commands.exports import parity_table, with_dataset
+from ferlab.commands.exports import compared, parity_table, with_dataset
 from ferlab.commands.screen import console, progress
 from ferlab.errors import ConfigError, ExportError, suggest
 from ferlab.past import FILE
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ferlab.spec import Image
 
 REPORT = "parity.json"
-DOCUMENTS = ("spec.json", "label_map.json")  # that `write_documents` writes beside it
 
 
 @dataclass
@@ -79,7 +78,7 @@ def export(invocation: "Invocation") -> int:
     names = check(settings)
 
     from ferlab.bundle import load_bundle
-    from ferlab.commands.export_tracking import log_exports, tracked
+    from ferlab.commands.export_tracking import DOCUMENTS, log_exports, tracked
     from ferlab.evaluation.parity import answer_all, draw, evenly
     from ferlab.evaluation.predictions import prepared
     from ferlab.files import sweep
@@ -89,7 +88,7 @@ def export(invocation: "Invocation") -> int:
     run = tracked(bundle, settings.tracker, settings.register)
     folder = Path(settings.out) if settings.out else (bundle.path or Path()).absolute().parent / "exports"
     earlier = read_report(folder, bundle)
-    for name in (REPORT, FILE, *DOCUMENTS, *(each.file for each in FORMATS.values())):
+    for name in (*DOCUMENTS, *(each.file for each in FORMATS.values())):
         sweep(folder / name)
     source = config.instantiate(settings.data)
     sample = draw(bundle, source, "validation", settings.faces)
@@ -148,7 +147,6 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
     """Write one format in the first of its ways that passes, and report on it, or on the last if none does."""
     from ferlab import formats
     from ferlab.documents import write_documents
-    from ferlab.evaluation.parity import answer_all, parity
     from ferlab.files import replacing, why_unwritable
     from ferlab.formats.seal import Seal, digest
 
@@ -162,9 +160,7 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
         try:
             with replacing(path) as temporary:
                 write(bundle, seal, temporary, job.calibration, way)
-                answers = answer_all(formats.read(temporary, job.threads), job.sample.images)
-                found = parity(job.reference, answers, job.sample)
-                faults = found.faults(chosen.tolerance)
+                found, faults = compared(formats.read(temporary, job.threads), job.reference, job.sample)
                 data = temporary.read_bytes()
                 tried.append({"way": way, "parity": found.to_dict(), "faults": faults})
                 if faults:

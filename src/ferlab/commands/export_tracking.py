@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ferlab.bundle import Bundle
     from ferlab.spec import Image
 
-DOCUMENTS = ("parity.json", "spec.json", "label_map.json", "past.bin")
+DOCUMENTS = ("parity.json", "spec.json", "label_map.json", "past.bin")  # what lies beside exported files
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Exported files as export, verify and benchmark export deal with them: which, of what model, how they compare."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,11 +62,18 @@ def check_origin(file: "Exported", bundle: "Bundle") -> None:
 
 
 def compared(file: "Exported", reference: "Outputs", sample: "Sample") -> tuple["Parity", list[str]]:
-    """How a file's answers compare with its bundle's, `reference`, and in what it is further off than it may be."""
-    from ferlab.evaluation.parity import answer_all, parity
+    """How a file's answers compare with its bundle's, `reference`, and in what it is further off than it may be.
+
+    A file that gives none, or NaN, is as far off as one can be; others are compared all the same.
+    """
+    from ferlab.evaluation.parity import Parity, answer_all, parity
     from ferlab.formats import FORMATS
 
-    found = parity(reference, answer_all(file, sample.images), sample)
+    try:
+        answers = answer_all(file, sample.images)
+    except ExportError as error:
+        return Parity(len(sample.images), math.nan, None, None, None), [str(error).removeprefix(f"{file.path} ")]
+    found = parity(reference, answers, sample)
     return found, found.faults(FORMATS[file.seal.kind].tolerance)
 
 

@@ -20,9 +20,10 @@ from ferlab.evaluation.checks import common_heads, label_ids
 from ferlab.evaluation.expression import Expression
 from ferlab.evaluation.paired import ALPHA, Difference, difference, holm, mean_interval, p_value
 from ferlab.evaluation.predictions import Predictions
-from ferlab.evaluation.repeats import run_folder
+from ferlab.evaluation.repeats import named
 from ferlab.evaluation.report import Report, unseen_only
 from ferlab.evaluation.text import percent
+from ferlab.files import read_text
 from ferlab.labels import AFFECT
 from ferlab.metrics import LOWER_IS_BETTER
 from ferlab.provenance import commit
@@ -309,11 +310,11 @@ def epoch_s(bundle: Path) -> float | None:
     """
     file = bundle / "metrics.json"
     try:
-        value = json.loads(file.read_text(encoding="utf-8")).get("time/epoch_s")
+        value = json.loads(read_text(file)).get("time/epoch_s")
         return None if value is None else float(value)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise BundleError(f"{file} must hold keys and values as JSON: {error}; copy the bundle again") from error
 
 
@@ -367,13 +368,4 @@ def check(
     known = tuple(COLUMNS) if "affect" in heads else EXPRESSION_METRICS
     if sort not in known:
         raise ConfigError(f"sort must be a metric of these models and this data, got '{sort}'; {suggest(sort, known)}")
-    return None if reference is None else _named(reference, groups)
-
-
-def _named(reference: str, groups: Mapping[str, Sequence[Bundle]]) -> str:
-    """The group of this name, or with the bundle or run in this folder."""
-    for name, members in groups.items():
-        folders = {path for bundle in members if bundle.path for path in (bundle.path.resolve(), run_folder(bundle))}
-        if reference == name or Path(reference).resolve() in folders:
-            return name
-    raise ConfigError(f"reference must be one of the bundles, got '{reference}'; {suggest(reference, groups)}")
+    return None if reference is None else named(reference, groups)

@@ -143,6 +143,8 @@ class Predictions:
                     raise ValueError(f"{name} must be finite, got NaN or infinity")
             heads = {name: arrays.pop(name, None) for name in ("logits", "affect")}
             labels, temperature = tuple(map(str, known["names"])), float(known["temperature"])
+            if not 0 < temperature < float("inf"):
+                raise ValueError(f"temperature must be positive and finite, got {temperature}")
             return cls(**arrays, **heads, names=labels, slices=slices, temperature=temperature)
         except (
             SafetensorError,
@@ -152,6 +154,7 @@ class Predictions:
             TypeError,
             AttributeError,
             IndexError,
+            RecursionError,
             DataError,
         ) as error:
             reason = " ".join(str(error).split())[:200]
@@ -173,7 +176,8 @@ def predict(
     Raises:
         DataError: no such split, or a face that cannot be read.
         LabelError: faces with a label that the model cannot name.
-        BundleError: the split has labels for no head of the model, or an answer is not finite.
+        BundleError: the split has labels for no head of the model.
+        BundleError, ExportError: an answer is not finite.
         ConfigError: no such tta.
     """
     augment, part = views(tta), source.split(split)
@@ -195,7 +199,6 @@ def predict(
         head: np.concatenate([np.stack([view[head] for view in batch], axis=1) for batch in answers])
         for head in answers[0][0]
     }
-    _check_finite(model, part, rows, heads)
     return Predictions(
         faces=np.array(hashes, np.uint64),
         rows=rows,
@@ -207,17 +210,6 @@ def predict(
         slices={name: column[rows] for name, column in part.slices.items()},
         temperature=model.spec.temperature,
     )
-
-
-def _check_finite(model: Runner, split: Split, rows: Ints, heads: Mapping[str, Floats]) -> None:
-    """Raise a BundleError that names the first face with an answer that is not finite."""
-    for head, values in heads.items():
-        finite = np.isfinite(values).all((1, 2))
-        if not finite.all():
-            broken = split.images.name(int(rows[finite.argmin()]))
-            raise BundleError(
-                f"{model.path} must give finite answers, got NaN or infinity as {head} of {broken}; train again"
-            )
 
 
 def prepared(spec: ModelSpec, split: Split, rows: Ints) -> Image:

@@ -1,11 +1,12 @@
 """Which bundles are repeats of one training under other seeds, and what to call them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ferlab.bundle import Bundle
+from ferlab.errors import ConfigError, suggest
 
 
 def group(bundles: Sequence[Bundle]) -> dict[str, list[Bundle]]:
@@ -42,6 +43,15 @@ def run_folder(bundle: Bundle) -> Path:
     """The folder of the run that made the bundle, or its own if it is called otherwise."""
     path = (bundle.path or Path("bundle")).resolve()
     return path.parent if path.name == "bundle" else path
+
+
+def named(reference: str, groups: Mapping[str, Sequence[Bundle]]) -> str:
+    """The group of this name, or with the bundle or run in this folder; ConfigError if there is none."""
+    for name, members in groups.items():
+        folders = {path for bundle in members if bundle.path for path in (bundle.path.resolve(), run_folder(bundle))}
+        if reference == name or Path(reference).resolve() in folders:
+            return name
+    raise ConfigError(f"reference must be one of the bundles, got '{reference}'; {suggest(reference, groups)}")
 
 
 def names(groups: Sequence[Sequence[Path]]) -> list[str]:

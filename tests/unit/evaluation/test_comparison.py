@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import torch
 from ferlab.bundle import Bundle
 from ferlab.data.images import ArrayImages
 from ferlab.data.source import Source, Split
-from ferlab.errors import ConfigError, LabelError
-from ferlab.evaluation.comparison import Entry, Row, check, comparison
+from ferlab.errors import BundleError, ConfigError, LabelError
+from ferlab.evaluation.comparison import Entry, Row, check, comparison, epoch_s
 from ferlab.evaluation.predictions import predict
 from ferlab.evaluation.report import score
 from ferlab.evaluation.settings import Settings
@@ -226,3 +227,10 @@ def test_a_bundle_that_lacks_a_label_is_named_before_anything_is_scored(data):
 def test_one_bundle_is_no_comparison(data):
     with pytest.raises(ConfigError, match="two or more, got only /runs/a/bundle; ferlab evaluate"):
         check({"a": [made()]}, data, "validation", "accuracy", None)
+
+
+def test_a_pipe_in_place_of_a_bundles_metrics_is_not_waited_for(tmp_path):
+    assert epoch_s(tmp_path) is None
+    os.mkfifo(tmp_path / "metrics.json")
+    with pytest.raises(BundleError, match=r"metrics\.json must hold keys and values as JSON: .*no regular file"):
+        epoch_s(tmp_path)

@@ -89,15 +89,6 @@ def test_probabilities_are_averaged_over_views_at_the_bundles_temperature():
     np.testing.assert_allclose(softmax(answers.pooled_logits()), np.mean([softmax(v) for v in views], 0), rtol=1e-5)
 
 
-@pytest.mark.parametrize("head", ["expression", "affect"])
-def test_a_network_that_answers_nan_is_refused_with_the_face(monkeypatch, head):
-    bundle, data = made(), source([0, -1, 2, 0])
-    answers = np.array([[0, 1], [0, np.nan], [0, 1]], np.float32)
-    monkeypatch.setattr(Bundle, "logits", lambda self, images: {head: answers})
-    with pytest.raises(BundleError, match=rf"NaN or infinity as {head} of faces\.csv:4"):
-        predict(bundle, data, "validation", "plain", 8)
-
-
 # What is kept in a file
 
 
@@ -144,7 +135,10 @@ def test_a_torn_or_foreign_file_of_predictions_is_refused_by_name(tmp_path):
         (tmp_path / name).write_bytes(content)
     save_file({"weight": np.zeros(3, np.float32)}, tmp_path / "weights")
     replace(kept(), affect=np.full((3, 1, 2), np.nan, np.float32)).save(tmp_path / "nan")
-    for name in (*broken, "weights", "nan"):
+    replace(kept(), temperature=np.nan).save(tmp_path / "temperature")
+    deep = {"format": "1", "predictions": "[" * 100_000}
+    save_file({"faces": kept().faces}, tmp_path / "deep", metadata=deep)
+    for name in (*broken, "weights", "nan", "temperature", "deep"):
         with pytest.raises(DataError, match=rf"{name} must hold predictions: .*; make them again"):
             Predictions.load(tmp_path / name)
     with pytest.raises(DataError, match="which is none; check the path"):
