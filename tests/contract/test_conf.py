@@ -260,7 +260,7 @@ def test_faces_in_memory_cannot_go_through_a_pipeline(fabric):
         ("trainer.batch_size=0", "trainer.batch_size must be 1 or more, got 0"),
         ("trainer.accumulate=0", "trainer.accumulate must be 1 or more, got 0"),
         ("trainer.clip=0", "trainer.clip must be positive or null, got 0.0"),
-        ("trainer.freeze_epochs=20", "trainer.freeze_epochs must be below 20 epochs, got 20"),
+        ("trainer.freeze_epochs=28", "trainer.freeze_epochs must be below 28 epochs, got 28"),
         ("trainer.epochs=1.5", "trainer.epochs: Value '1.5' of type 'float' could not be converted to Integer"),
         ("tracker.name=mlfow", "unknown tracker 'mlfow'; did you mean 'mlflow'?"),
         ("+trainer.epoks=3", "unknown key 'trainer.epoks'; did you mean 'epochs'?"),

@@ -38,7 +38,7 @@ class FitOptions:
         freeze_epochs: train only the heads for so many epochs.
     """
 
-    epochs: int = 20
+    epochs: int = 28
     batch_size: int = 128
     accumulate: int = 1
     clip: float | None = None
