@@ -15,7 +15,7 @@ from ferlab.data.source import Source, Split
 from ferlab.errors import BundleError, DataError
 from ferlab.evaluation.checks import common_heads, label_ids
 from ferlab.evaluation.tta import views
-from ferlab.files import replacing
+from ferlab.files import replacing, why_unwritable
 from ferlab.past import Hashes, face_hash
 from ferlab.runner import Runner, softmax
 from ferlab.spec import Image, ModelSpec
@@ -112,15 +112,18 @@ class Predictions:
         return np.log(np.maximum(self.probabilities(1.0), np.finfo(np.float64).tiny))
 
     def save(self, file: Path) -> None:
-        """Write all of it to `file` as safetensors, atomically; OSError or SafetensorError if that fails."""
+        """Write all of it to `file` as safetensors, atomically; DataError if that fails, as on a full disk."""
         values = {name: np.unique(column, return_inverse=True) for name, column in self.slices.items()}
         tensors = {name: array for name in KINDS if (array := getattr(self, name)) is not None}
         tensors |= {f"slice {name}": codes.astype(np.int64) for name, (_, codes) in values.items()}
         facts = {"names": self.names, "temperature": self.temperature}
         facts |= {"slices": {name: found.tolist() for name, (found, _) in values.items()}}
-        with replacing(file) as temporary:
-            contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-            save_file(contiguous, temporary, metadata={"format": str(FORMAT), "predictions": json.dumps(facts)})
+        contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+        try:
+            with replacing(file) as temporary:
+                save_file(contiguous, temporary, metadata={"format": str(FORMAT), "predictions": json.dumps(facts)})
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"cannot write the predictions {file}: {why_unwritable(error)}; free some space") from error
 
     @classmethod
     def load(cls, file: Path) -> "Predictions":

@@ -223,3 +223,13 @@ def test_another_crop_is_a_caution():
     assert crop_caution(made(), source([0])) is None
     said = crop_caution(made(face=FaceCrop(0.2, True)), source([0]))
     assert "margin 0.2 and eyes aligned, imagefolder has margin 0 and eyes not aligned" in said
+
+
+def test_predictions_that_cannot_be_written_are_one_line_and_leave_nothing(tmp_path):
+    (tmp_path / "file").write_text("in the way of a folder")
+    with pytest.raises(DataError, match=r"^cannot write the predictions .*p\.safetensors: .*; free some space$"):
+        kept().save(tmp_path / "file" / "p.safetensors")
+    (tmp_path / "p.safetensors").mkdir()
+    with pytest.raises(DataError, match=r"^cannot write the predictions "):
+        kept().save(tmp_path / "p.safetensors")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "p.safetensors"]
