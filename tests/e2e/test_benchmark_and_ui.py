@@ -177,7 +177,8 @@ print("pids", os.getpid(), worker.pid, flush=True)
 time.sleep(1000)
 """
     code_of_ui = f"""
-import subprocess, sys
+import signal, subprocess, sys
+signal.signal({int(number)}, signal.SIG_DFL)  # whoever runs the tests may have it off, as nohup does
 import ferlab.commands.ui
 from ferlab.cli import main
 popen = subprocess.Popen
@@ -189,7 +190,10 @@ sys.exit(main(["ui", "port={port}"]))
         assert process.stdout is not None
         pids = next(line for line in process.stdout if line.startswith("pids")).split()[1:]
         process.send_signal(number)
-        assert process.wait(timeout=60) == code
+        try:
+            assert process.wait(timeout=60) == code
+        finally:
+            process.kill()
     for pid in pids:
         status = Path(f"/proc/{pid}/status")
         assert not status.exists() or "State:\tZ" in status.read_text(), f"{pid} goes on"

@@ -1,5 +1,6 @@
 """`ferlab train` as a user runs it: what a run leaves, and that nothing which happens to it loses work."""
 
+import contextlib
 import json
 import os
 import re
@@ -289,20 +290,17 @@ def test_two_processes_do_not_train_in_one_folder(capsys: pytest.CaptureFixture[
     """A fresh run holds its folder, and so does a resumed one; the system lets go of it at kill -9."""
     process = start(*TINY, "trainer.epochs=5000")
     for again in (False, True):
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("epoch   "):
-                break
-        folder = newest()
-        before = folder.config.read_bytes()
-        assert main(["train", f"resume={folder.path}"]) == 1
-        said = capsys.readouterr().err
-        assert (
-            said
-            == f"ferlab: {folder.path} must be free, got another process that trains in it; wait for it, or stop it\n"
-        )
-        process.kill()
-        process.communicate()
+        with contextlib.ExitStack() as stack:
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            assert any(line.startswith("epoch ") for line in process.stdout)
+            folder = newest()
+            before = folder.config.read_bytes()
+            assert main(["train", f"resume={folder.path}"]) == 1
+            said = capsys.readouterr().err
+            busy = f"{folder.path} must be free, got another process that trains in it; wait for it, or stop it"
+            assert said == f"ferlab: {busy}\n"
         assert folder.config.read_bytes() == before
         if not again:
             process = start(f"resume={folder.path}")
