@@ -81,7 +81,27 @@ def quantise(model: Path, calibration: Image, way: str, excluded: Sequence[str],
             # One batch at a time: percentiles would else hold the activations of all faces, tens of GiB at 224 px.
             extra_options={"CalibStridedMinMax": 1, "CalibPercentile": PERCENTILE},
         )
-    return onnx.load(quantised)
+    result = onnx.load(quantised)
+    keep_in_float(result, excluded)
+    return result
+
+
+def keep_in_float(model: Any, layers: Sequence[str]) -> None:
+    """Make runtimes leave these layers in float32.
+
+    onnxruntime gives a convolution or Gemm between a DequantizeLinear and a QuantizeLinear 8-bit weights of its own,
+    one scale a tensor and in full range. An operation in between that changes nothing hides the QuantizeLinear.
+    """
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    for place in range(len(graph.node) - 1, -1, -1):
+        node = graph.node[place]
+        if node.name in layers:
+            given, hidden, lowest = node.output[0], f"{node.name}_in_float", f"{node.name}_lowest"
+            node.output[0] = hidden
+            graph.initializer.append(numpy_helper.from_array(np.array(np.finfo(np.float32).min), lowest))
+            graph.node.insert(place + 1, helper.make_node("Max", [hidden, lowest], [given], f"{node.name}_as_it_is"))
 
 
 def harmful(model: Path, calibration: Image) -> list[str]:
