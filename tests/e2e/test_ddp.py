@@ -22,36 +22,44 @@ CONFIG = [
 TORCHRUN = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
-def train(launcher: list[str], out: Path, *more: str) -> tuple[dict, dict]:
-    out.mkdir()
-    done = subprocess.run([*launcher, str(SCRIPT), str(out), *CONFIG, *more], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return torch.load(out / "weights.pt", weights_only=True), json.loads((out / "notes.json").read_text())
-
-
 ACCUMULATED_TASKS = [
     "trainer.accumulate=2", "trainer.clip=0.1", "model.heads=[expression,affect]", "loss=multitask",
     "loss.uncertainty=true", "loss.affect.ccc=0", "augment.mix.mixup=0.4", "augment.mix.cutmix=1",
     "augment.mix.probability=0.5",
 ]  # fmt: skip
-TAUGHT = ["loss=distill"]
+WAYS = {"plain": [], "accumulated, learned task weights, mixed": ACCUMULATED_TASKS, "taught": ["loss=distill"]}
 
 
-@pytest.mark.parametrize(
-    "more", [[], ACCUMULATED_TASKS, TAUGHT], ids=["plain", "accumulated, learned task weights, mixed", "taught"]
-)
-def test_two_processes_are_one(tmp_path: Path, more: list[str], teacher_for) -> None:
-    if more is TAUGHT:
-        more = [*TAUGHT, f"teacher={teacher_for(ModelSpec(FERPLUS, size=16))}"]
-    alone, one = train([sys.executable, "-W", "ignore"], tmp_path / "one", *more)
-    together, two = train(TORCHRUN, tmp_path / "two", *more)
+def notes(folder: Path) -> tuple[dict, dict]:
+    """The weights that a training ended with, and what was written down of it."""
+    return torch.load(folder / "weights.pt", weights_only=True), json.loads((folder / "notes.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory, teacher_for) -> tuple[Path, Path]:
+    """Every way trained by one process and by two, each in a folder of its name."""
+    teacher = f"teacher={teacher_for(ModelSpec(FERPLUS, size=16))}"
+    made = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    for launcher, folder in zip(([sys.executable, "-W", "ignore"], TORCHRUN), made, strict=True):
+        trainings = {}
+        for way, more in WAYS.items():
+            (folder / way).mkdir()
+            trainings[str(folder / way)] = [*CONFIG, *more, *([teacher] if way == "taught" else [])]
+        done = subprocess.run([*launcher, str(SCRIPT), json.dumps(trainings)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+    return made
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_two_processes_are_one(way: str, folders: tuple[Path, Path]) -> None:
+    (alone, one), (together, two) = (notes(folder / way) for folder in folders)
     for name in alone:  # after twelve steps of SGD with momentum, equal weights mean equal gradients
         torch.testing.assert_close(together[name], alone[name], rtol=1e-4, atol=1e-6)
-    for notes, processes in ((one, 1), (two, 2)):
-        assert len(notes["seen"]) == processes
+    for found, processes in ((one, 1), (two, 2)):
+        assert len(found["seen"]) == processes
         for epoch in range(2):
             rows = [
-                row for seen in notes["seen"] for row in seen[len(seen) // 2 * epoch : len(seen) // 2 * (epoch + 1)]
+                row for seen in found["seen"] for row in seen[len(seen) // 2 * epoch : len(seen) // 2 * (epoch + 1)]
             ]
             assert sorted(rows) == list(range(41))
     for a, b in zip(one["epochs"], two["epochs"], strict=True):

@@ -1,4 +1,7 @@
-"""Run by torchrun, and alone: train a network without batch statistics for an epoch, and write down what happened."""
+"""Run by torchrun, and alone: train a network without batch statistics in several ways, and write down what happened.
+
+`two_processes.py JSON`, of folder -> the config of a training whose notes go there.
+"""
 
 import json
 import sys
@@ -6,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 
 from ferlab.config import compose, instantiate, typed
@@ -36,9 +40,15 @@ BUILDERS["small_resnet"] = Flat
 
 
 def main() -> None:  # a function, so that what it owns is gone before the interpreter is
-    options = typed(compose("train", sys.argv[2:]), TrainConfig)
+    trainings = json.loads(sys.argv[1])
+    configs = [typed(compose("train", words), TrainConfig) for words in trainings.values()]
+    fabric = launch(configs[0].trainer)  # one for all: a group of processes begins but once
+    for folder, options in zip(trainings, configs, strict=True):
+        train(fabric, options, Path(folder))
+
+
+def train(fabric: Fabric, options: TrainConfig, out: Path) -> None:
     options.model.options = {}
-    fabric = launch(options.trainer)
     source = instantiate(options.data)
     run = build_fit(
         options, source, model_spec(options.model, source), fabric, StopRequest(), lambda step: None, Clock()
@@ -60,7 +70,6 @@ def main() -> None:  # a function, so that what it owns is gone before the inter
     else:
         everyone = [seen]
     if fabric.is_global_zero:
-        out = Path(sys.argv[1])
         torch.save(run.state.net.state_dict() | run.state.loss.state_dict(), out / "weights.pt")
         (out / "notes.json").write_text(json.dumps({"seen": everyone, "epochs": epochs}))
 
