@@ -23,11 +23,10 @@ from ferlab.errors import ConfigError
 from ferlab.labels import FERPLUS
 from ferlab.training.build import build_fit, build_state, model_spec
 from ferlab.training.clock import Clock
-from ferlab.training.config import AugmentConfig, TrainConfig, TrainerConfig
-from ferlab.training.engine import EngineOptions, launch
+from ferlab.training.config import AugmentConfig, EngineOptions, MixOptions, TrainConfig, TrainerConfig
+from ferlab.training.engine import launch
 from ferlab.training.interrupt import StopRequest
 from ferlab.training.tracking import TrackerOptions
-from ferlab.training.transform import MixOptions
 
 OPTIONS = [(group, option) for group, options in groups("train").items() for option in options]
 EXPERIMENTS = [option for group, option in OPTIONS if group == "experiment"]

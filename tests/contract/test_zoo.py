@@ -10,8 +10,8 @@ from ferlab.errors import ConfigError, TrainingError
 from ferlab.metrics import EPOCH_METRICS
 from ferlab.training.build import build_fit, model_spec
 from ferlab.training.clock import Clock
-from ferlab.training.config import TrainConfig
-from ferlab.training.engine import EngineOptions, launch
+from ferlab.training.config import EngineOptions, TrainConfig
+from ferlab.training.engine import launch
 from ferlab.training.interrupt import StopRequest
 
 LOSSES = groups("train")["loss"]

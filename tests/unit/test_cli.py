@@ -248,3 +248,16 @@ def test_a_reader_that_leaves_is_no_error(unbuffered):
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_mistake_in_train_is_told_before_torch_is_imported():
+    """That takes ten seconds on a slow machine."""
+    mistakes = ["trainer.epoks=3", "trainer.epochs=0", "model=se_resnt", "data.root=/nowhere", "resume=/nowhere"]
+    code = (
+        "import sys; from ferlab.cli import main\n"
+        f"codes = [main(['train', word]) for word in {mistakes!r}]\n"
+        "print(codes, sorted({'torch', 'mlflow', 'matplotlib', 'albumentations'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[2, 2, 2, 1, 2] []\n", done.stderr
+    assert done.stderr.count("\n") == len(mistakes)

@@ -9,23 +9,27 @@ from ferlab import config
 from ferlab.commands import screen
 from ferlab.training.config import TrainConfig
 from ferlab.training.folder import RunFolder
-from ferlab.training.run import Run
-from ferlab.training.run import train as run
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
+    from ferlab.data.source import Source
+    from ferlab.training.run import Run
 
 
 def train(invocation: "Invocation") -> int:
     """Train, and say where to look next. 0 when done, 128 + the signal when stopped by one."""
     options = config.typed(config.for_training(invocation.overrides, invocation.repeat), TrainConfig)
-    done = run(options, RunFolder(Path(invocation.repeat)) if invocation.repeat else None)
+    source: Source = config.instantiate(options.data)
+
+    from ferlab.training.run import train as run  # takes seconds: a mistake in what was typed is told before
+
+    done = run(options, RunFolder(Path(invocation.repeat)) if invocation.repeat else None, source)
     if done.is_main_process:
         summarise(done) if done.stopped is None else say_stopped(done)
     return 0 if done.stopped is None else 128 + done.stopped
 
 
-def say_stopped(run: Run) -> None:
+def say_stopped(run: "Run") -> None:
     """Where the run stands and how to go on; a tracking store has to be named again, see `config.repeat`."""
     position, uri = run.position, run.config.tracker.uri
     words = [f"resume={run.folder.path}"] + [f"tracker.uri={uri}"] * (uri is not None)
@@ -36,7 +40,7 @@ def say_stopped(run: Run) -> None:
     screen.console().print("\n".join(lines), markup=False, soft_wrap=True)
 
 
-def summarise(run: Run) -> None:
+def summarise(run: "Run") -> None:
     """The best epoch, and where to look next."""
     best, faces = run.best, len(run.source.split("validation"))
     words = [f"bundle={run.folder.bundle}", f"data={run.source.name}", *data_options(run.config.data, run.source.name)]

@@ -1,4 +1,7 @@
-"""The schema of a training config: what conf/train.yaml and its groups may say."""
+"""The schema of a training config: what conf/train.yaml and its groups may say.
+
+It imports no torch, so that a mistake is told at once.
+"""
 
 import hashlib
 import json
@@ -7,10 +10,7 @@ from typing import Any
 
 from ferlab.errors import ConfigError, suggest
 from ferlab.metrics import EPOCH_METRICS
-from ferlab.training.engine import EngineOptions
-from ferlab.training.fit import FitOptions
 from ferlab.training.tracking import TrackerOptions
-from ferlab.training.transform import MixOptions
 
 APART = ("seed", "name", "outputs", "resume", "tracker")  # say which run it is and where it goes
 # How the same numbers are computed: they differ by rounding at most.
@@ -46,12 +46,86 @@ class ModelConfig:
 
 
 @dataclass
+class MixOptions:
+    """Keys of `augment.mix`.
+
+    Attributes:
+        mixup: α of MixUp's Beta(α, α) (Zhang et al. 2018, arXiv:1710.09412, eq. 1); 0 turns it off.
+        cutmix: α of CutMix (Yun et al. 2019, arXiv:1905.04899, eq. 1); 0 turns it off.
+        probability: of mixing a batch at all, a step's over all processes. With both on, each has half of it.
+    """
+
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.mixup < 0 or self.cutmix < 0 or not 0 <= self.probability <= 1:
+            raise ConfigError(f"augment.mix must have α of 0 or more and a probability in [0, 1], got {self}")
+
+    @property
+    def share(self) -> float:
+        """Of the batches that are mixed, on average."""
+        return self.probability if self.mixup or self.cutmix else 0.0
+
+
+@dataclass
 class AugmentConfig:
     """conf/augment/*.yaml: an albumentations pipeline a face, a BatchAugment, and mixing; any may be null."""
 
     sample: Any = None
     batch: Any = None
     mix: MixOptions = field(default_factory=MixOptions)
+
+
+@dataclass
+class FitOptions:
+    """Keys of conf/trainer/*.yaml that shape the loop.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: faces of an optimizer step, over all processes together.
+        accumulate: cut each batch into so many microbatches, which saves memory and changes nothing but batch
+            statistics and the correlation in losses.Affect.
+        clip: largest norm of the gradient, or None.
+        freeze_epochs: train only the heads for so many epochs.
+    """
+
+    epochs: int = 28
+    batch_size: int = 128
+    accumulate: int = 1
+    clip: float | None = None
+    freeze_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"trainer.{name} must be 1 or more, got {getattr(self, name)}")
+        if not 0 <= self.freeze_epochs < self.epochs:
+            raise ConfigError(f"trainer.freeze_epochs must be below {self.epochs} epochs, got {self.freeze_epochs}")
+        if self.clip is not None and not self.clip > 0:
+            raise ConfigError(f"trainer.clip must be positive or null, got {self.clip}")
+
+
+@dataclass
+class EngineOptions:
+    """Where and how numbers are computed; keys of conf/trainer/*.yaml.
+
+    Attributes:
+        device: auto, cpu, cuda or mps.
+        precision: auto, 32-true, bf16-mixed or 16-mixed. auto is bf16 where the hardware multiplies in it.
+        threads: CPU threads of a process; 0 leaves torch's choice.
+        channels_last: NHWC memory, which convolutions prefer.
+        compile: torch.compile the network.
+        deterministic: same seed, same numbers, at some cost on a GPU; torch warns where it cannot.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    channels_last: bool = True
+    compile: bool = False
+    deterministic: bool = True
 
 
 @dataclass

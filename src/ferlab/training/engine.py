@@ -5,7 +5,6 @@ import ctypes
 import gc
 import logging
 import os
-from dataclasses import dataclass
 
 import torch
 from lightning_fabric import Fabric
@@ -15,30 +14,10 @@ from torch import Tensor
 
 from ferlab.bundle import pick_device
 from ferlab.errors import ConfigError, suggest
+from ferlab.training.config import EngineOptions
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-
-
-@dataclass
-class EngineOptions:
-    """Where and how numbers are computed; keys of conf/trainer/*.yaml.
-
-    Attributes:
-        device: auto, cpu, cuda or mps.
-        precision: auto, 32-true, bf16-mixed or 16-mixed. auto is bf16 where the hardware multiplies in it.
-        threads: CPU threads of a process; 0 leaves torch's choice.
-        channels_last: NHWC memory, which convolutions prefer.
-        compile: torch.compile the network.
-        deterministic: same seed, same numbers, at some cost on a GPU; torch warns where it cannot.
-    """
-
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int = 0
-    channels_last: bool = True
-    compile: bool = False
-    deterministic: bool = True
 
 
 def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:

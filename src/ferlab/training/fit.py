@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ferlab.data.loaders import Batch, Feed, Part, Rows, plan
 from ferlab.data.source import Split
-from ferlab.errors import ConfigError, TrainingError
+from ferlab.errors import TrainingError
 from ferlab.losses import distribution
 from ferlab.training.clock import Clock
+from ferlab.training.config import FitOptions
 from ferlab.training.engine import all_sum
 from ferlab.training.interrupt import StopRequest
 from ferlab.training.optim import freeze
@@ -23,35 +24,6 @@ from ferlab.training.teacher import Teacher
 from ferlab.training.validation import Answers, predict, score
 
 CHECK_STEPS = 20  # a GPU's loss is looked at this often, for each look waits for it; a CPU's after every step
-
-
-@dataclass
-class FitOptions:
-    """Keys of conf/trainer/*.yaml that shape the loop.
-
-    Attributes:
-        epochs: passes over the training split.
-        batch_size: faces of an optimizer step, over all processes together.
-        accumulate: cut each batch into so many microbatches, which saves memory and changes nothing but batch
-            statistics and the correlation in losses.Affect.
-        clip: largest norm of the gradient, or None.
-        freeze_epochs: train only the heads for so many epochs.
-    """
-
-    epochs: int = 28
-    batch_size: int = 128
-    accumulate: int = 1
-    clip: float | None = None
-    freeze_epochs: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"trainer.{name} must be 1 or more, got {getattr(self, name)}")
-        if not 0 <= self.freeze_epochs < self.epochs:
-            raise ConfigError(f"trainer.freeze_epochs must be below {self.epochs} epochs, got {self.freeze_epochs}")
-        if self.clip is not None and not self.clip > 0:
-            raise ConfigError(f"trainer.clip must be positive or null, got {self.clip}")
 
 
 @dataclass(frozen=True)

@@ -63,12 +63,15 @@ class Run:
         return load_bundle(self.folder.bundle)
 
 
-def train(options: TrainConfig | Sequence[str] = (), earlier: RunFolder | None = None) -> Run:
+def train(
+    options: TrainConfig | Sequence[str] = (), earlier: RunFolder | None = None, source: Source | None = None
+) -> Run:
     """Train, keep the best epoch's bundle, track.
 
     Args:
         options: a config, or what follows `ferlab train`: `["data=fer2013", "trainer.epochs=5"]`.
         earlier: the run that this one repeats, to say where data, code or machine differ.
+        source: what the config's `data` describes, if it is open already.
 
     Raises:
         FerlabError: as the command would say it; nothing is left behind if it comes before the first step.
@@ -79,7 +82,7 @@ def train(options: TrainConfig | Sequence[str] = (), earlier: RunFolder | None =
     earlier = resumed or earlier
     fabric = launch(trainer, unused_parameters=trainer.freeze_epochs > 0)
     console = Console(quiet=not fabric.is_global_zero, highlight=False, soft_wrap=True)
-    source: Source = config.instantiate(options.data)
+    source = config.instantiate(options.data) if source is None else source
     spec = model_spec(options.model, source)
     record = describe(options, source, fabric) | {"spec_digest": spec.digest}
     if earlier is not None:

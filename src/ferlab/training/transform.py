@@ -11,32 +11,8 @@ from torch import Tensor
 
 from ferlab.data.augment import BatchAugment
 from ferlab.data.loaders import Batch
-from ferlab.errors import ConfigError
 from ferlab.losses import distribution
-
-
-@dataclass
-class MixOptions:
-    """Keys of `augment.mix`.
-
-    Attributes:
-        mixup: α of MixUp's Beta(α, α) (Zhang et al. 2018, arXiv:1710.09412, eq. 1); 0 turns it off.
-        cutmix: α of CutMix (Yun et al. 2019, arXiv:1905.04899, eq. 1); 0 turns it off.
-        probability: of mixing a batch at all, a step's over all processes. With both on, each has half of it.
-    """
-
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    probability: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.mixup < 0 or self.cutmix < 0 or not 0 <= self.probability <= 1:
-            raise ConfigError(f"augment.mix must have α of 0 or more and a probability in [0, 1], got {self}")
-
-    @property
-    def share(self) -> float:
-        """Of the batches that are mixed, on average."""
-        return self.probability if self.mixup or self.cutmix else 0.0
+from ferlab.training.config import MixOptions
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from ferlab.data.images import ArrayImages
 from ferlab.data.source import Split
 from ferlab.losses import CrossEntropy, LabelCounts, SoftTarget
 from ferlab.spec import ModelSpec
-from ferlab.training.config import AugmentConfig
-from ferlab.training.transform import MixOptions
+from ferlab.training.config import AugmentConfig, MixOptions
 
 SPEC = ModelSpec(("anger", "fear", "happiness"), size=8)
 CPU = torch.device("cpu")

@@ -15,8 +15,9 @@ from ferlab.losses import CrossEntropy, LabelCounts
 from ferlab.models import BUILDERS, build
 from ferlab.spec import ModelSpec
 from ferlab.training import optim
-from ferlab.training.engine import EngineOptions, launch
-from ferlab.training.fit import Fit, FitOptions, fit
+from ferlab.training.config import EngineOptions, FitOptions
+from ferlab.training.engine import launch
+from ferlab.training.fit import Fit, fit
 from ferlab.training.optim import ema_of, freeze, parameter_groups
 from ferlab.training.state import State
 from ferlab.training.transform import Transform

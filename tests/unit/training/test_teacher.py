@@ -9,7 +9,8 @@ from ferlab.bundle import load_bundle
 from ferlab.errors import BundleError, ConfigError, LabelError
 from ferlab.labels import FER2013, FERPLUS, FERPLUS_7
 from ferlab.spec import ModelSpec
-from ferlab.training.engine import EngineOptions, launch
+from ferlab.training.config import EngineOptions
+from ferlab.training.engine import launch
 from ferlab.training.teacher import load_teacher
 
 STUDENT = ModelSpec(FER2013, size=16, mean=(0.4,), std=(0.3,))

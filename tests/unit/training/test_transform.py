@@ -7,7 +7,8 @@ import torch
 from ferlab.data.augment import BatchAugment
 from ferlab.data.loaders import Batch, plan
 from ferlab.errors import ConfigError
-from ferlab.training.transform import MixOptions, Transform, draw_class, mix
+from ferlab.training.config import MixOptions
+from ferlab.training.transform import Transform, draw_class, mix
 
 LARGEST = 1 - 2**-24  # the largest float32 below 1, which torch.rand can return
 

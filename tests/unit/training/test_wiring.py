@@ -15,8 +15,8 @@ from ferlab.data.synthetic import DrawnImages
 from ferlab.labels import FERPLUS
 from ferlab.training.build import build_fit, model_spec
 from ferlab.training.clock import Clock
-from ferlab.training.config import TrainConfig
-from ferlab.training.engine import EngineOptions, launch
+from ferlab.training.config import EngineOptions, TrainConfig
+from ferlab.training.engine import launch
 from ferlab.training.fit import fit, predict
 from ferlab.training.interrupt import StopRequest
 
