@@ -10,7 +10,7 @@ from itertools import zip_longest
 from textwrap import wrap
 
 from ferlab import __version__, config
-from ferlab.errors import ConfigError, FerlabError, suggest
+from ferlab.errors import ConfigError, FerlabError, printable, suggest
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FerlabError as error:
         if debug:
             raise
-        print(f"ferlab: {error}", file=sys.stderr)
+        _say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         if debug:
             raise
-        print("ferlab: stopped", file=sys.stderr)
+        _say("stopped")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails again at its own exit
@@ -82,18 +82,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         full = error.errno == errno.ENOSPC
         remedy = "free some space and run again" if full else "run again with --debug to see where"
-        print(f"ferlab: {error.filename or 'a file'}: {error.strerror or error}; {remedy}", file=sys.stderr)
+        _say(f"{error.filename or 'a file'}: {error.strerror or error}; {remedy}")
         return 1
     except Exception as error:
         if debug:
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        print(f"ferlab: unexpected {reason}; run again with --debug and report it", file=sys.stderr)
+        _say(f"unexpected {reason}; run again with --debug and report it")
         return 1
 
 
+def _say(error: str) -> None:
+    """One line on standard error; what it quotes may hold anything."""
+    print(f"ferlab: {printable(error)}", file=sys.stderr)
+
+
 def _dispatch(words: list[str]) -> int:
-    if not words or words[0] in ("--help", "-h", "help"):
+    if words[:1] == ["help"]:  # ferlab help train
+        words = [*words[1:], "--help"]
+    if not words or words[0] in ("--help", "-h"):
         print(_help())
         return 0
     if words[0] == "--version":
@@ -124,7 +131,7 @@ def _find(words: list[str]) -> tuple[str, list[str]]:
     parts = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
     if parts:
         got = words[1] if len(words) > 1 and "=" not in words[1] else "nothing"
-        if got in ("--help", "-h"):
+        if got in ("--help", "-h", "help"):
             return parts[0], ["--help"]
         near = suggest(got, [p.split()[1] for p in parts])
         raise ConfigError(f"'ferlab {words[0]}' must be followed by what to do, got {got}; {near}")
@@ -139,7 +146,7 @@ def _split(name: str, words: list[str]) -> tuple[list[str], str | None, set[str]
     rest = iter(words)
     for word in rest:
         flag, equals, value = word.partition("=")
-        if word == "-h":
+        if word in ("-h", "help"):
             flags.add("--help")
         elif not word.startswith("-"):
             overrides.append(word)

@@ -3,9 +3,10 @@
 The only user of hydra and omegaconf. They are imported inside the functions, so that `ferlab --help` is instant.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -73,13 +74,24 @@ def _check_groups(command: str, overrides: Sequence[str]) -> list[tuple[str, str
     for override in overrides:
         key, equals, value = override.partition("=")
         if not key or (not equals and not key.startswith("~")):  # ~key takes a key or an option away
-            raise ConfigError(f"an argument must read key=value, got '{override}'; see 'ferlab --help'")
+            raise ConfigError(
+                f"an argument must read key=value, got '{override}'; {_meant(command, overrides, override)}"
+            )
         group = key.partition("@")[0]  # loss@loss.expression=focal puts an option of a group somewhere else
         if group in known:
             if value not in known[group]:
                 raise ConfigError(f"unknown {group} '{value}'; {suggest(value, known[group])}")
             chosen.append((key, value))
     return chosen
+
+
+def _meant(command: str, overrides: Sequence[str], word: str) -> str:
+    """The end of an error sentence: which key a word without one is likely for."""
+    chosen = [f"{group}={word}" for group, options in groups(command).items() if word in options]
+    must = re.findall(r"^(\w+): \?\?\?", (conf_dir() / f"{command}.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    left = [f"{key}={word}" for key in must if not any(each.startswith(f"{key}=") for each in overrides)]
+    likely = chosen or left[-1 if Path(word).suffix else 0 :]  # face.png is a picture, not the model to ask
+    return f"did you mean '{likely[0]}'?" if likely else "see 'ferlab --help'"
 
 
 def _check_keys(command: str, overrides: Sequence[str], known: list[str]) -> None:
@@ -93,7 +105,9 @@ def _check_keys(command: str, overrides: Sequence[str], known: list[str]) -> Non
 def _as_text(override: str, default: "DictConfig") -> str:
     """The override, its value quoted if the key takes text and hydra reads something else, as in `faces/ä(1).png`.
 
-    Keys that hold numbers, lists or mappings are left alone: there a value that does not parse is a mistake.
+    Keys that hold numbers, lists or mappings are left alone: there a value that does not parse is a mistake. A key
+    whose default is null may take text or a number: `2024_11_25` and `1.10` go there as they were typed, and a schema
+    that wants a number takes it from the text.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -102,11 +116,20 @@ def _as_text(override: str, default: "DictConfig") -> str:
     key, _, value = override.partition("=")
     before = OmegaConf.select(default, key) if key.lstrip("+~") == key else 0
     if not isinstance(before, str | None):
+        with suppress(HydraException):
+            if OverridesParser.create().parse_override(override).is_sweep_override():
+                raise ConfigError(f"'{key}' must have one value, got '{override}'; put brackets around a list")
         return override
+    if value.startswith("~/"):  # few shells expand it behind a "="
+        value = os.path.expanduser(value)
+        override = f"{key}={value}"
     try:
         parsed = OverridesParser.create().parse_override(override)
-        if not parsed.is_sweep_override() and (before is None or isinstance(parsed.value(), str | None)):
-            return override
+        if not parsed.is_sweep_override():
+            read = parsed.value()
+            as_typed = not isinstance(read, bool | int | float) or str(read) == value
+            if isinstance(read, str | None) or (before is None and as_typed):
+                return override
     except HydraException:
         pass
     escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
@@ -321,8 +344,6 @@ def repeat(file: Path, overrides: Sequence[str]) -> "DictConfig":
             if key not in known:
                 raise ConfigError(f"unknown key '{key}' in {file}; {suggest(key, known)}")
             (parsed,) = OverridesParser.create().parse_overrides([_as_text(override, before)])
-            if parsed.is_sweep_override():
-                raise ConfigError(f"'{key}' must have one value, got '{override}'; put brackets around a list")
             OmegaConf.update(config, key, parsed.value())
         _check_values(overrides, before, config)
     _check_store(file, config, overrides)

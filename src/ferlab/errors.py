@@ -40,6 +40,14 @@ class TrainingError(FerlabError):
     """A training run that cannot go on."""
 
 
+def printable(text: str) -> str:
+    r"""The text with what could move a terminal's cursor, ring, turn its text around or not be encoded, as escapes.
+
+    Names, labels and messages come from elsewhere: `\x1b[2J` in one is shown, not done.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """The end of an error sentence that names the nearest known word, or all of them when none is near.
 

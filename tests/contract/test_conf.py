@@ -249,7 +249,8 @@ def test_faces_in_memory_cannot_go_through_a_pipeline(fabric):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("seed=-1", "seed must be 0 or more, got -1"),
+        ("seed=-1", "seed must be 0 or more and below 2^63, got -1"),
+        ("seed=9223372036854775808", "seed must be 0 or more and below 2^63, got 9223372036854775808"),
         ("outputs=null", "outputs: Incompatible value 'None' for field of type 'str'"),
         ("trainer.workers=-1", "trainer.workers must be 0 or more, got -1"),
         ("trainer.threads=-2", "trainer.threads must be 0 or more, got -2"),

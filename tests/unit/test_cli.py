@@ -207,6 +207,22 @@ def test_debug_is_no_override(ferlab, command):
     assert list(seen[0].overrides) == ["bundle=b"]
 
 
+def test_no_text_from_elsewhere_moves_the_cursor(ferlab, command):
+    def fail(invocation):
+        raise DataError("the label 'ang\x1b[2Jry\u202e' and caf\udce9.png\nferlab: all is well, 日本 é")
+
+    command(fail)
+    error = ferlab("predict", "bundle=b")[2]
+    assert error == "ferlab: the label 'ang\\x1b[2Jry\\u202e' and caf\\udce9.png\\nferlab: all is well, 日本 é\n"
+
+
+@pytest.mark.parametrize("words", [["help", "train"], ["train", "help"], ["help", "data", "show"], ["data", "help"]])
+def test_help_is_a_word_too(ferlab, words):
+    code, out, _ = ferlab(*words)
+    assert code == 0
+    assert out.startswith("ferlab train [key=value …]: " if "train" in words else "ferlab data ")
+
+
 # in a process of its own
 
 

@@ -10,9 +10,10 @@ from omegaconf import OmegaConf
 from ferlab import config
 from ferlab.config import compose, conf_dir, groups, instantiate, load, plain, repeat, to_yaml, typed
 from ferlab.errors import ConfigError, DataError, suggest
+from ferlab.training.config import TrainConfig
 
 AWKWARD = [
-    "faces/a b*.png", "gesichter/ä *.png", "日本/*.jpg", "a,b.png", "a=b.png", "[ab]?.png", "face (1).png", "~/x",
+    "faces/a b*.png", "gesichter/ä *.png", "日本/*.jpg", "a,b.png", "a=b.png", "[ab]?.png", "face (1).png", "~x",
     "it's.png", "back\\'s.png", "ends\\", "{a}.png", "C:\\faces\\x.png", "a;b#c!.png",
 ]  # fmt: skip
 
@@ -40,6 +41,30 @@ def test_a_quoted_path_loses_its_quotes():
 @pytest.mark.parametrize("value", ["2024", "1.5", "true", "[ab]", "{a: b}"])
 def test_text_stays_text_whatever_it_looks_like(value):
     assert compose("train", [f"outputs={value}"]).outputs == value
+
+
+@pytest.mark.parametrize("value", ["2024_11_25", "1.10", "1e3", "0x10", "007", "1_0", "true", "on", ".5", "inf", "-0"])
+def test_text_whose_default_is_null_stays_as_it_was_typed(value):
+    @dataclass
+    class Named:
+        name: str | None
+        out: str | None
+
+    composed = compose("train", [f"name={value}"]).name, compose("data", [f"out={value}"]).out
+    kept = typed(OmegaConf.create(dict(zip(("name", "out"), composed, strict=True))), Named)
+    assert (kept.name, kept.out) == (value, value)
+
+
+@pytest.mark.parametrize(("value", "number"), [("3", 3), ("1_0", 10), ("0", 0)])
+def test_a_number_whose_default_is_null_is_a_number(value, number):
+    assert typed(compose("train", [f"trainer.workers={value}"]), TrainConfig).trainer.workers == number
+    assert typed(compose("train", ["trainer.clip=.5"]), TrainConfig).trainer.clip == 0.5
+
+
+def test_a_home_folder_is_found_behind_the_equals_sign(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ä b")
+    assert compose("predict", ["bundle=~/runs", "source=~/faces (1)/*.png"]).source == "/home/ä b/faces (1)/*.png"
+    assert compose("train", ["data.root=~/1,2", "outputs=~/x"]).data.root == "/home/ä b/1,2"
 
 
 @pytest.mark.parametrize(
@@ -398,3 +423,29 @@ def test_configs_are_found_in_the_wheel_and_in_a_checkout(monkeypatch, tmp_path)
     (wheel / "conf").mkdir(parents=True)
     monkeypatch.setattr(config, "__file__", str(wheel / "config.py"))
     assert conf_dir() == Path(wheel / "conf")
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "meant"),
+    [
+        ("predict", ["face.png"], "source=face.png"),
+        ("predict", ["outputs/run"], "bundle=outputs/run"),
+        ("predict", ["bundle=b", "faces"], "source=faces"),
+        ("export", ["outputs/run"], "bundle=outputs/run"),
+        ("train", ["se_resnet"], "model=se_resnet"),
+        ("data", ["fer2013"], "data=fer2013"),
+    ],
+)
+def test_a_word_alone_is_told_its_key(command, words, meant):
+    assert refused(command, *words).endswith(f"got '{words[-1]}'; did you mean '{meant}'?")
+
+
+def test_a_word_that_means_nothing_is_told_where_to_look():
+    assert refused("train", "foo") == "an argument must read key=value, got 'foo'; see 'ferlab --help'"
+
+
+@pytest.mark.parametrize("override", ["optimizer.lr=0.1,0.01", "trainer.epochs=3,4"])
+def test_several_values_for_one_number_are_refused(override):
+    key = override.partition("=")[0]
+    expected = f"'{key}' must have one value, got '{override}'; put brackets around a list"
+    assert refused("train", override) == expected

@@ -177,8 +177,8 @@ class TrainConfig:
     resume: str | None = None
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ConfigError(f"seed must be 0 or more, got {self.seed}")
+        if not 0 <= self.seed < 2**63:  # what torch's generators take
+            raise ConfigError(f"seed must be 0 or more and below 2^63, got {self.seed}")
 
     @property
     def digest(self) -> str:

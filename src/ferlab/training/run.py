@@ -81,7 +81,7 @@ def train(
     trainer, resumed = options.trainer, RunFolder(Path(options.resume)) if options.resume else None
     earlier = resumed or earlier
     fabric = launch(trainer, unused_parameters=trainer.freeze_epochs > 0)
-    console = Console(quiet=not fabric.is_global_zero, highlight=False, soft_wrap=True)
+    console = Console(quiet=not fabric.is_global_zero, markup=False, highlight=False, soft_wrap=True)
     source = config.instantiate(options.data) if source is None else source
     spec = model_spec(options.model, source)
     record = describe(options, source, fabric) | {"spec_digest": spec.digest}
