@@ -1,5 +1,10 @@
 """What every test shares."""
 
+import os
+
+# Two tests run side by side: with a thread a core each they would wait for each other. Before torch, for it reads this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 
