@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -53,18 +54,25 @@ def compose(command: str, overrides: Sequence[str]) -> "DictConfig":
     Raises:
         ConfigError: a key, group option or value that does not exist or does not parse; it names the nearest one.
     """
+    chosen = tuple(f"{k}={v}" for k, v in _check_groups(command, overrides))
+    known: list[str] = []
+    with _in_one_line(known):
+        default = _composed(command, chosen)
+        known += _keys(default)
+        _check_keys(command, overrides, known)
+        config = _composed(command, tuple(_as_text(override, default) for override in overrides))
+        _check_values(overrides, default, config)
+        return deepcopy(config)
+
+
+@cache
+def _composed(command: str, overrides: tuple[str, ...]) -> "DictConfig":
+    """What hydra makes of them; kept, for it takes half a second where a default is all that is asked for."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    chosen = _check_groups(command, overrides)
-    known: list[str] = []
-    with _in_one_line(known), initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-        default = hydra_compose(command, [f"{k}={v}" for k, v in chosen])
-        known += _keys(default)
-        _check_keys(command, overrides, known)
-        config = hydra_compose(command, [_as_text(override, default) for override in overrides])
-        _check_values(overrides, default, config)
-        return config
+    with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
+        return hydra_compose(command, list(overrides))
 
 
 def _check_groups(command: str, overrides: Sequence[str]) -> list[tuple[str, str]]:
