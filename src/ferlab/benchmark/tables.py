@@ -49,8 +49,8 @@ def train(figures: Mapping[str, Any], screen: Console) -> None:
     say(f"a step, {sum(figures['step_ms'].values()):.2f} ms when each part is waited for: {parts}")
     tracking_ms, epoch_s = figures["tracking_ms_an_epoch"], figures["epoch_s"]
     say(f"tracking: {tracking_ms:.1f} ms an epoch of {epoch_s:.1f} s: {tracking_ms / 1e3 / epoch_s:.2%}")
-    memory = figures["memory_mb"]
-    say(f"memory: {memory['training']:,.0f} MiB beside the imports' {memory['imports']:,.0f}")
+    if memory := figures["memory_mb"]:  # Linux alone says it
+        say(f"memory: {memory['training']:,.0f} MiB beside the imports' {memory['imports']:,.0f}")
 
 
 def train_verdict(figures: Mapping[str, Any]) -> list[str]:

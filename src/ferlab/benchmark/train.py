@@ -1,6 +1,5 @@
 """`ferlab benchmark train`: how fast training is beside others, beside what it could be, and where the time goes."""
 
-import resource
 import statistics
 import tempfile
 import time
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from ferlab import config
 from ferlab.benchmark.others import DTYPES, Loop, precision_of, timm, tutorial, workers_of, write_pictures
 from ferlab.benchmark.peak import gemm_rate, gemm_side, step_flops
+from ferlab.benchmark.stopwatch import peak_mb
 from ferlab.benchmark.turns import in_turns, ratio, seconds, wait
 from ferlab.data.loaders import Batch, Part, Streamed, plan
 from ferlab.data.source import Source
@@ -90,14 +90,15 @@ def measure(options: BenchmarkConfig) -> dict[str, Any]:
     Returns:
         Plain values for JSON and for `tables.train`.
     """
-    imports_mb = _peak_mb()
+    imports_mb = peak_mb()
     fabric = launch(options.trainer)
     source: Source = config.instantiate(options.data)
     spec = model_spec(options.model, source)
     run = build_fit(options, source, spec, fabric, StopRequest(), lambda step: None, Clock())
     run = shortened(run, options.steps)
     rate(run, 0)
-    peak_mb = _peak_mb()
+    training_mb = peak_mb()
+    grown = None if imports_mb is None or training_mb is None else training_mb - imports_mb
     dtype = DTYPES.get(precision_of(run), torch.float32)
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(source.split("train"), spec, options.steps, options.trainer.batch_size, Path(folder))
@@ -140,7 +141,7 @@ def measure(options: BenchmarkConfig) -> dict[str, Any]:
         "step_ms": where_time_goes(run),
         "tracking_ms_an_epoch": 1e3 * _tracking_s(),
         "epoch_s": len(source.split("train")) / statistics.median(own),
-        "memory_mb": {"imports": imports_mb, "training": peak_mb - imports_mb},
+        "memory_mb": grown and {"imports": imports_mb, "training": grown},
         "environment": environment(fabric.device),
         "commit": commit(),
     }
@@ -250,8 +251,3 @@ def _tracking_s() -> float:
             taken.append(time.perf_counter() - started)
         tracker.finish("FINISHED")
     return statistics.median(taken)
-
-
-def _peak_mb() -> float:
-    """Peak resident memory of this process, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -62,6 +62,10 @@ def _hangup() -> list[int]:
 
 def _end(server: subprocess.Popen[bytes]) -> None:
     """End the server and its workers; those that do not listen within ten seconds are killed."""
+    if sys.platform == "win32":  # no groups of processes there
+        subprocess.run(["taskkill", "/T", "/F", "/PID", str(server.pid)], capture_output=True, check=False)
+        server.wait()
+        return
     with suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):

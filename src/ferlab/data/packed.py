@@ -95,6 +95,7 @@ def packed(split: Split, spec: ModelSpec) -> PackedFaces:
                 sums = np.zeros(len(split), np.uint32)
                 prepare_all(split, spec, mapped, sums)
                 mapped.flush()
+                del mapped  # Windows renames no folder with an open file
                 np.save(temporary / "sums.npy", sums)
         except OSError as error:
             raise DataError(

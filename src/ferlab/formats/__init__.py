@@ -1,5 +1,7 @@
 """Export formats: one module a format, with `write` and `read`, and one dict. Needs no torch to read ONNX or TFLite."""
 
+import platform
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -105,6 +107,7 @@ RUNTIMES: dict[str, Runtime] = {
     ".openvino": Runtime("openvino", ("openvino",), "openvino"),
     ".tflite": Runtime("tflite", ("ai_edge_litert",), "tflite", looped=True),
 }
+LITERT_TORCH = (("linux", "x86_64"), ("darwin", "arm64"))  # where its converter has wheels; LiteRT has them everywhere
 LARGEST = 2**31  # bytes; protobuf and flatbuffers end there, and a file is read whole before a runtime sees it
 
 
@@ -161,5 +164,8 @@ def open_model(path: str | Path, device: str = "cpu", threads: int = 1) -> "Runn
 
 def _need(what: str, packages: tuple[str, ...], extra: str | None) -> None:
     missing = [package for package in packages if find_spec(package.partition(".")[0]) is None]
+    if "litert_torch" in missing and (sys.platform, platform.machine()) not in LITERT_TORCH:
+        here = f"{platform.system()} on {platform.machine()}"
+        raise ExportError(f"{what} must be written on Linux on x86-64 or macOS on arm64, got {here}; or use onnx_int8")
     if missing:
         raise ExportError(f"{what} needs {', '.join(missing)}; install it by pip install 'ferlab[{extra}]'")

@@ -1,7 +1,9 @@
 """From a training config and a dataset to the objects that the training loop works on."""
 
+import ctypes
 import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -223,4 +225,19 @@ def _memory(device: torch.device) -> int:
     """Bytes that `device` has."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
+    if sys.platform == "win32":
+        status = _MemoryStatus(ctypes.sizeof(_MemoryStatus))
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return int(status.total)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+class _MemoryStatus(ctypes.Structure):
+    """MEMORYSTATUSEX of Windows."""
+
+    _fields_ = (
+        ("length", ctypes.c_uint32),
+        ("load", ctypes.c_uint32),
+        ("total", ctypes.c_uint64),
+        ("others", ctypes.c_uint64 * 6),
+    )

@@ -5,6 +5,7 @@ import ctypes
 import gc
 import logging
 import os
+import sys
 
 import torch
 from lightning_fabric import Fabric
@@ -87,8 +88,10 @@ def _keep_memory() -> None:
 
     Otherwise each step maps its activations anew, and the page faults take a fifth of its time (docs/LOG.md).
     """
+    if sys.platform != "linux":  # a setting of glibc alone; Windows cannot even be asked for it this way
+        return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # other C libraries have no such setting, and need none
+    if mallopt is not None:  # not in musl
         m_trim_threshold, m_mmap_threshold = -1, -3
         mallopt(m_mmap_threshold, 1 << 30)
         mallopt(m_trim_threshold, 1 << 30)

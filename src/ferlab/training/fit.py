@@ -143,10 +143,10 @@ def train_epoch(run: Fit) -> bool:
     state.module.train()
     freeze(state.net, epoch < options.freeze_epochs)
     # Loss, correct answers and labelled faces of this process.
-    totals = torch.zeros(3, dtype=torch.float64, device=fabric.device)
+    totals = torch.zeros(3, dtype=exact(fabric.device), device=fabric.device)
     if fabric.is_global_zero:
         before = [state.position.loss, state.position.correct, state.position.labelled]
-        totals += torch.tensor(before, dtype=torch.float64).to(totals)
+        totals += torch.tensor(before, dtype=totals.dtype).to(totals)
     first_bad = torch.tensor(-1, device=fabric.device)
     batches = iter(run.train.batches(epoch, parts))
     every = 1 if fabric.device.type == "cpu" else CHECK_STEPS
@@ -193,7 +193,7 @@ def _train_step(run: Fit, epoch: int, parts: Sequence[Part], batches: Iterator[A
                 fabric.backward(loss * (part.share * fabric.world_size))
         step_loss += loss.detach() * part.share
         if part.share:
-            totals += torch.stack([loss.detach().double() * len(part.rows), *_hits(outputs, targets)])
+            totals += torch.stack([loss.detach().to(totals) * len(part.rows), *_hits(outputs, targets)])
     with clock("optimizer"):
         for parameter in state.loss.parameters():  # not the network's, so DDP leaves them alone
             if parameter.grad is not None:
@@ -207,15 +207,21 @@ def _train_step(run: Fit, epoch: int, parts: Sequence[Part], batches: Iterator[A
 
 
 def _hits(outputs: dict[str, Tensor], targets: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Correct answers and faces with an expression label, float64 scalars; zeros without an expression head."""
+    """Correct answers and faces with an expression label, scalars; zeros without an expression head."""
+    wide = exact(targets[next(iter(targets))].device)
     if "expression" not in outputs:
-        nothing = torch.zeros((), dtype=torch.float64, device=targets["affect"].device)
+        nothing = torch.zeros((), dtype=wide, device=targets["affect"].device)
         return nothing, nothing
     logits = outputs["expression"].detach()
     shares = distribution(targets["expression"], logits.shape[1])
     labelled = shares.sum(1) > 0
     hit = (logits.argmax(1) == shares.argmax(1)) & labelled
-    return hit.sum().double(), labelled.sum().double()
+    return hit.sum().to(wide), labelled.sum().to(wide)
+
+
+def exact(device: torch.device) -> torch.dtype:
+    """What an epoch's sums are kept in: float64, or float32 on MPS, which has no other; it counts to 16.7 million."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _asked_to_stop(run: Fit) -> bool:

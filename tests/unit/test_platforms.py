@@ -1,0 +1,123 @@
+"""What this machine has and another lacks, taken away: Macs, Windows, and Apple's GPUs, none of which is here."""
+
+import ctypes
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ferlab import formats
+from ferlab.bundle import pick_device
+from ferlab.commands import ui
+from ferlab.config import compose, typed
+from ferlab.data.source import Source, Split
+from ferlab.data.synthetic import DrawnImages
+from ferlab.errors import ExportError
+from ferlab.labels import FERPLUS
+from ferlab.training import build, engine, fit
+from ferlab.training.clock import Clock
+from ferlab.training.config import EngineOptions, TrainConfig
+from ferlab.training.interrupt import StopRequest
+
+CPU, MPS = torch.device("cpu"), torch.device("mps")
+
+
+@pytest.mark.parametrize("system", ["win32", "darwin"])
+def test_glibc_is_asked_for_nothing_where_it_is_not(system, monkeypatch):
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(ctypes, "CDLL", None)  # CDLL(None) is an error on Windows
+    engine._keep_memory()
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").is_file(), reason="is checked against Linux's /proc/meminfo")
+def test_the_memory_of_this_machine_is_known():
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    total = next(line for line in lines if line.startswith("MemTotal"))
+    assert build._memory(CPU) == pytest.approx(1024 * int(total.split()[1]), rel=0.02)
+    assert build._memory(MPS) == build._memory(CPU)  # it shares it
+
+
+def test_windows_is_asked_for_its_memory_in_its_own_words(monkeypatch):
+    def tell(pointer):
+        memory = (ctypes.c_uint64 * 8).from_address(ctypes.addressof(pointer._obj))
+        assert int(memory[0]) & 0xFFFFFFFF == 64  # the size of a MEMORYSTATUSEX, which Windows insists on
+        memory[1] = 16 * 2**30  # ullTotalPhys
+        return 1
+
+    kernel = SimpleNamespace(GlobalMemoryStatusEx=tell)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+    assert build._memory(CPU) == 16 * 2**30
+
+
+def test_on_windows_the_pages_server_ends_with_its_workers(monkeypatch):
+    asked, waited = [], []
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: asked.append(command))
+    ui._end(SimpleNamespace(pid=7, wait=lambda: waited.append(True)))
+    assert asked == [["taskkill", "/T", "/F", "/PID", "7"]]
+    assert waited
+
+
+@pytest.mark.parametrize("name", [name for name in formats.FORMATS if name.startswith("tflite")])
+def test_where_tflite_cannot_be_written_the_error_says_where_it_can(name, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    monkeypatch.setattr(platform, "machine", lambda: "AMD64")
+    monkeypatch.setattr(formats, "find_spec", lambda package: None if package == "litert_torch" else True)
+    with pytest.raises(ExportError) as caught:
+        formats.check(name)
+    must = "must be written on Linux on x86-64 or macOS on arm64, got Windows on AMD64; or use onnx_int8"
+    assert str(caught.value) == f"{name} {must}"
+
+
+def test_an_apple_gpu_is_chosen_and_trains_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("auto") == "mps"
+    assert engine.precision("auto", "mps") == "32-true"
+    assert (fit.exact(MPS), fit.exact(CPU)) == (torch.float32, torch.float64)
+
+
+class NoFloat64(TorchDispatchMode):
+    """Stands for a device that has no float64."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        for each in result if isinstance(result, tuple | list) else [result]:
+            assert not (isinstance(each, torch.Tensor) and each.dtype == torch.float64), function
+        return result
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["loss.class_weights=0.5", "loss.label_smoothing=0.1", "trainer.clip=1", "trainer.ema=0.9"],
+        ["loss=multitask", "loss.uncertainty=true", "model.heads=[expression,affect]", "augment.mix.mixup=0.4",
+         "augment.mix.probability=0.5", "trainer.accumulate=2"],
+        ["loss=balanced_softmax"],
+        ["loss=focal", "optimizer=adamw"],
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_an_epoch_needs_no_float64_where_there_is_none(words, monkeypatch):
+    noise = np.random.default_rng(0)
+    pixels, labels = noise.integers(0, 256, (32, 16, 16, 3), dtype=np.uint8), np.arange(32) % 8
+    affect = noise.uniform(-1, 1, (32, 2)).astype(np.float32)
+    split = Split("train", DrawnImages(pixels, "noise"), labels, affect=affect)
+    source = Source("noise", FERPLUS, {"train": split, "validation": split}, "noise", "none")
+    tiny = ["data=synthetic", "model.size=16", "model.options.width=4", "trainer.batch_size=16", "trainer.epochs=1"]
+    config = typed(compose("train", [*tiny, *words]), TrainConfig)
+    fabric = engine.launch(EngineOptions(device="cpu", precision="32-true", deterministic=False, threads=1))
+    spec = build.model_spec(config.model, source)
+    run = build.build_fit(config, source, spec, fabric, StopRequest(), lambda step: None, Clock())
+    monkeypatch.setattr(fit, "exact", lambda device: torch.float32)
+    with NoFloat64():
+        assert fit.train_epoch(run)
+    assert run.state.position.labelled == 32
