@@ -7,7 +7,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -25,6 +24,8 @@ from ferlab.past import face_hash
 from ferlab.training.folder import RunFolder
 from ferlab.training.progress import ProgressView
 from ferlab.training.state import FORMAT, load_checkpoint, save_checkpoint
+
+from .forked import Forked
 
 TINY = [
     "data=synthetic", "data.train=72", "data.validation=24", "data.test=8", "data.size=24", "model=small_resnet",
@@ -72,13 +73,9 @@ def assert_same(first: RunFolder, second: RunFolder) -> None:
         assert (first.bundle / name).read_bytes() == (second.bundle / name).read_bytes()
 
 
-def start(*arguments: str, code: str = "") -> subprocess.Popen[str]:
+def start(*arguments: str, code: str = "") -> Forked:
     """`ferlab train` in a process of its own, with `code` run before it."""
-    script = f"{code}\nimport sys\nfrom ferlab.cli import main\nsys.exit(main({['train', *arguments]!r}))"
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+    return Forked("train", *arguments, code=code)
 
 
 def test_a_run_leaves_what_it_promises(capsys: pytest.CaptureFixture[str]) -> None:
