@@ -2,16 +2,15 @@
 
 import statistics
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ferlab.benchmark.report import KIND, change, short, verdict
 from ferlab.benchmark.train import BOUND, FERLAB
+from ferlab.screen import Screen, line
 
 FAIR = """\
 All ways train the same network with the same loss, optimizer, batch and threads, in one process and in turns, so the
@@ -19,9 +18,9 @@ others profit too from the memory that ferlab lets glibc keep; their pictures we
 are what the network's layers gave. The first batches of a turn are not timed, and no worker starts anew."""
 
 
-def train(figures: Mapping[str, Any], screen: Console) -> None:
+def train(figures: Mapping[str, Any], screen: Screen) -> None:
     """Of `ferlab.benchmark.train.measure`: ferlab beside the others, and where the time goes."""
-    say = partial(screen.print, markup=False, soft_wrap=True)
+    say = screen.say
     say(f"{figures['model']} at {figures['size']} px, batch {figures['batch_size']}: {figures['data']}")
     say(_machine(figures))
     say()
@@ -43,7 +42,7 @@ def train(figures: Mapping[str, Any], screen: Console) -> None:
             style="bold" if way["name"] == FERLAB else "",
         )  # fmt: skip
     screen.print(table)
-    say(FAIR, style="dim")
+    say(Text(FAIR), style="dim")
     say()
     parts = ", ".join(f"{name} {ms:.2f}" for name, ms in figures["step_ms"].items())
     say(f"a step, {sum(figures['step_ms'].values()):.2f} ms when each part is waited for: {parts}")
@@ -71,9 +70,9 @@ def train_verdict(figures: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def feeds(figures: Mapping[str, Any], screen: Console) -> None:
+def feeds(figures: Mapping[str, Any], screen: Screen) -> None:
     """Of `ferlab.benchmark.feeds.measure`: speed and memory of each feed."""
-    say = partial(screen.print, markup=False, soft_wrap=True)
+    say = screen.say
     say(
         f"{figures['model']} at {figures['size']} px, batch {figures['batch_size']}, {figures['precision']}: "
         f"{figures['data']}"
@@ -96,9 +95,9 @@ def _machine(figures: Mapping[str, Any]) -> str:
     return f"{env['device']}, {threads}, torch {env['packages']['torch']}"
 
 
-def export(document: Mapping[str, Any], folder: Path, screen: Console) -> None:
+def export(document: Mapping[str, Any], folder: Path, screen: Screen) -> None:
     """Of benchmark.json in `folder`: the best choice, and what it was chosen from."""
-    say = partial(screen.print, markup=False, soft_wrap=True)
+    say = screen.say
     say(document["protocol"])
     for caution in document["cautions"]:
         say(f"caution: {caution}", style="yellow")
@@ -137,7 +136,7 @@ def export_table(document: Mapping[str, Any]) -> Table:
         rates = [short(best[row["name"], batch]["images_per_s"]) + star for batch in larger]
         agreement = model["parity"]["agreement"]
         table.add_row(
-            Text(row["name"] + star * (first > 1), "red" if model["faults"] else ""), str(row["threads"]),
+            line((row["name"] + star * (first > 1), "red" if model["faults"] else "")), str(row["threads"]),
             short(row["p50_ms"]), short(row["p95_ms"]), short(row["images_per_s"]),
             f"{times['median']:.2f}", f"{times['least']:.2f}–{times['most']:.2f}", *rates, short(row["load_ms"]),
             "–" if row["peak_mb"] is None else f"{row['peak_mb']:,.0f}", f"{model['bytes'] / 2**20:.2f}",

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ferlab import config
 from ferlab.commands.exports import check_origin, compared, files_in, with_dataset
-from ferlab.commands.screen import console, progress
 from ferlab.errors import ConfigError, ExportError
 from ferlab.files import write_json
+from ferlab.screen import Screen, progress
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ferlab.benchmark.export import Candidate, Plan
     from ferlab.benchmark.train import BenchmarkConfig
     from ferlab.bundle import Bundle
@@ -57,14 +55,14 @@ def feeds(invocation: "Invocation") -> None:
 def time_training(
     invocation: "Invocation",
     measure: Callable[["BenchmarkConfig"], dict[str, Any]],
-    show: Callable[[dict[str, Any], "Console"], None],
+    show: Callable[[dict[str, Any], Screen], None],
 ) -> None:
     """Measure, show the figures, and write them where `out` says."""
     from ferlab.benchmark.train import read_config
 
     options = read_config(invocation.overrides)
     figures = measure(options)
-    show(figures, console())
+    show(figures, Screen())
     if options.out:
         write_json(Path(options.out), figures)
 
@@ -91,13 +89,12 @@ def export(invocation: "Invocation") -> None:
     source = config.instantiate(settings.data)
     sample = draw(bundle, source, "validation", settings.faces)
     models = candidates(bundle, files, sample)
-    print(
-        f"{len(models)} models in {len(models) * len(plan.threads) * plan.rounds} processes, one at a time", flush=True
-    )
+    screen = Screen()
+    screen.say(f"{len(models)} models in {len(models) * len(plan.threads) * plan.rounds} processes, one at a time")
     faces = sample.images[: max(64, plan.batches[-1])]
     replies = measure(models, plan, faces, partial(progress, "measuring"))
     document = write_benchmark(Benchmark(bundle, source.protocol, models, plan, replies, found), folder)
-    tables.export(document, folder, console())
+    tables.export(document, folder, screen)
 
 
 def check(settings: ExportBenchmarkConfig) -> "Plan":

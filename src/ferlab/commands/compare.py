@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ferlab import config
-from ferlab.commands.screen import console, progress
 from ferlab.errors import BundleError, ConfigError
 from ferlab.evaluation.settings import Settings
 from ferlab.evaluation.text import p_value, points, shortened, stated
+from ferlab.screen import Screen, line, progress
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
@@ -65,8 +65,9 @@ def compare(invocation: "Invocation") -> None:
         rows.append(Row(name, tuple(entries)))
     found = comparison(rows, settings.sort, reference)
     write_comparison(found, folder)
-    print_comparison(found)
-    print(f"report: {folder / 'compare.html'}")
+    screen = Screen(WIDTH)
+    print_comparison(found, screen)
+    screen.say(f"report: {folder / 'compare.html'}")
 
 
 def default_folder(dataset: str, settings: Settings) -> Path:
@@ -95,10 +96,9 @@ def find(bundles: Any) -> list[Path]:
     return found
 
 
-def print_comparison(found: "Comparison") -> None:
+def print_comparison(found: "Comparison", screen: Screen) -> None:
     """Print how the models were scored, the cautions, their scores, and their differences to the reference."""
-    screen = console(WIDTH)
-    say = partial(screen.print, markup=False, soft_wrap=True)
+    say = screen.say
     say(found.protocol)
     for caution in found.cautions:
         whom = caution["models"]
@@ -123,7 +123,7 @@ def _scores(found: "Comparison") -> Table:
     table = Table("model", box=None, pad_edge=False, header_style="bold")
     accuracy, *others = (COLUMNS[name].replace(" ", "\n", 1) for name in found.metrics)
     for heading in (accuracy, "95 %\ninterval", *others, *(["s an\nepoch"] if timed else [])):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(Text(heading), justify="right", no_wrap=True)
     for model in found.models:
         first, *rest = (
             _two(stated(name, model.scores.get(name)), f"± {stated(name, spread)}" if spread is not None else "")
@@ -136,7 +136,7 @@ def _scores(found: "Comparison") -> Table:
     table.add_row()
     for name, scores in found.baselines.items():
         cells = (Text(stated(each, scores[each]) if each in scores else "", "dim") for each in found.metrics[1:])
-        table.add_row(Text(name, "dim"), Text(stated("accuracy", scores["accuracy"]), "dim"), "", *cells)
+        table.add_row(line((name, "dim")), Text(stated("accuracy", scores["accuracy"]), "dim"), "", *cells)
     return table
 
 
@@ -145,7 +145,7 @@ def _differences(found: "Comparison") -> Table:
     apart = {model.name: model.difference for model in found.models if model.difference is not None}
     corrected = any(each.p_holm is not None for each in apart.values())
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(Text(f"accuracy against\n{shortened(found.reference)}"))
+    table.add_column(_two("accuracy against", shortened(found.reference), ""))
     for title in ("points", "95 % interval", "only it right", "only the reference", "p, Holm" if corrected else "p"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("in words")
@@ -154,7 +154,7 @@ def _differences(found: "Comparison") -> Table:
         counts = ("–" if n is None else f"{n:,}" for n in (each.only_here, each.only_reference))
         p = p_value(each.p if each.p_holm is None else each.p_holm)
         table.add_row(
-            Text(shortened(name)), points(each.accuracy), f"{points(low)} to {points(high)}", *counts, p,
+            shortened(name), points(each.accuracy), f"{points(low)} to {points(high)}", *counts, p,
             Text(each.words, STYLES[each.words]),
         )  # fmt: skip
     return table
@@ -167,5 +167,5 @@ def _model(model: "Model") -> Text:
     return _two(shortened(model.name), f"{model.model['name']}, {millions:.2f} M, {model.size} px{seeds}")
 
 
-def _two(first: str, second: str) -> Text:
-    return Text.assemble(first, (f"\n{second}", "dim")) if second else Text(first)
+def _two(first: str, second: str, style: str = "dim") -> Text:
+    return Text("\n").join([line(first), line((second, style))]) if second else line(first)

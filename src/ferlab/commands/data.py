@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ferlab import config
 from ferlab.data.source import SPLITS, Source
 from ferlab.data.verify import Findings
 from ferlab.files import write_json
+from ferlab.screen import Screen, line
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
@@ -50,21 +50,20 @@ def verify(invocation: "Invocation") -> int:
     cv2.utils.logging.setLogLevel(0)  # unreadable pictures are listed below, by name; OpenCV's notes have none
     options = config.typed(config.compose(invocation.command.config, invocation.overrides), DataConfig)
     source: Source = config.instantiate(options.data)
-    console = Console()
-    with console.status(f"reading the pictures of {source.name}"):
+    screen = Screen()
+    with screen.status(line(f"reading the pictures of {source.name}")):
         findings = checks.verify(source)
-    _print_source(console, source)
-    console.print(_counts_table(findings), _copies_table(findings))
-    for line in _verdict(findings):
-        console.print(line, soft_wrap=True)
+    _print_source(screen, source)
+    screen.print(_counts_table(findings), _copies_table(findings))
+    screen.say(*_verdict(findings))
     if options.out is not None:
         from ferlab.data.show import show_near
 
         out = Path(options.out)
         write_json(out / "verify.json", report(findings))
-        _print_path(console, out / "verify.json")
+        screen.say(f"wrote {out / 'verify.json'}")
         if len(findings.near[0]):
-            _print_path(console, show_near(findings, out))
+            screen.say(f"wrote {show_near(findings, out)}")
     return 1 if findings.failed else 0
 
 
@@ -74,10 +73,10 @@ def show(invocation: "Invocation") -> None:
 
     options = config.typed(config.compose(invocation.command.config, invocation.overrides), DataConfig)
     source: Source = config.instantiate(options.data)
-    console = Console()
-    _print_source(console, source)
+    screen = Screen()
+    _print_source(screen, source)
     for path in draw(source, Path(options.out or f"outputs/data/{source.name}")):
-        _print_path(console, path)
+        screen.say(f"wrote {path}")
 
 
 def write(invocation: "Invocation") -> None:
@@ -91,12 +90,12 @@ def write(invocation: "Invocation") -> None:
         options.layout, out, options.train, options.validation, options.test, size=options.size, seed=options.seed
     )
     absent = LAYOUTS[options.layout].absent
-    console = Console()
+    screen = Screen()
     numbers = ", ".join(f"{getattr(options, name):,} {name}" for name in SPLITS if name not in absent)
-    console.print(f"{numbers} faces, in the layout {options.layout}")
+    screen.say(f"{numbers} faces, in the layout {options.layout}")
     for split, why in absent.items():
-        console.print(f"no {split} faces: {why}")
-    _print_path(console, out)
+        screen.say(f"no {split} faces: {why}")
+    screen.say(f"wrote {out}")
 
 
 def report(findings: Findings) -> dict[str, Any]:
@@ -122,13 +121,8 @@ def report(findings: Findings) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _print_path(console: Console, path: Path) -> None:
-    console.print(f"wrote {path}", soft_wrap=True, markup=False, highlight=False)  # whole, to copy
-
-
-def _print_source(console: Console, source: Source) -> None:
-    console.print(f"[bold]{source.name}[/]  {escape(source.protocol)}", soft_wrap=True)
-    console.print(escape("labels: " + ", ".join(_mapping(source))), soft_wrap=True)
+def _print_source(screen: Screen, source: Source) -> None:
+    screen.say(line((source.name, "bold"), f"  {source.protocol}"), "labels: " + ", ".join(_mapping(source)))
 
 
 def _mapping(source: Source) -> Iterator[str]:
@@ -159,11 +153,12 @@ def _counts_table(findings: Findings) -> Table:
     return table
 
 
-def _official(findings: Findings, name: Any) -> str:
+def _official(findings: Findings, name: Any) -> str | Text:
     official = findings.source.official.get(name)
     if official is None:
         return "none       "
-    return f"[red]{official:,} differs[/]" if name in findings.miscounted else f"{official:,} [green]✓[/]     "
+    differs = name in findings.miscounted
+    return line((f"{official:,} differs", "red")) if differs else line(f"{official:,} ", ("✓", "green"), "     ")
 
 
 def _copies_table(findings: Findings) -> Table | str:
@@ -178,34 +173,36 @@ def _copies_table(findings: Findings) -> Table | str:
         table.add_column(header, justify="right")
     for scope in findings.scopes:
         across = len(scope.splits) == 2
-        where = f"[yellow]{scope.splits[0]} ↔ {scope.splits[1]}[/]" if across else scope.splits[0]
+        where = line((" ↔ ".join(scope.splits), "yellow" if across else ""))
         table.add_row(scope.kind, where, f"{scope.groups:,}", f"{scope.conflicting:,}", f"{scope.extra:,}")
     return table
 
 
-def _verdict(findings: Findings) -> Iterator[str]:
+def _verdict(findings: Findings) -> Iterator[str | Text]:
     """What is wrong, what to know, and the conclusion, a line each."""
     source = findings.source
     for split, why in source.absent.items():
-        yield f"no {split} split: {escape(why)}"
+        yield f"no {split} split: {why}"
     for reason, number in source.dropped.items():
         yield f"left out, {reason}: {number:,}"
     for error in findings.unreadable[:LISTED]:
-        yield f"[red]unreadable[/] {escape(error)}"
+        yield line(("unreadable", "red"), f" {error}")
     if len(findings.unreadable) > LISTED:
-        yield f"[red]unreadable[/] and {len(findings.unreadable) - LISTED:,} more; out=… lists all"
+        yield line(("unreadable", "red"), f" and {len(findings.unreadable) - LISTED:,} more; out=… lists all")
     for split, (here, official) in findings.miscounted.items():
-        yield f"[red]count[/] {split} must have {official:,} pictures, got {here:,}; download it again"
+        yield line(("count", "red"), f" {split} must have {official:,} pictures, got {here:,}; download it again")
     for scope in findings.leaks:
         first, second = scope.splits
         share = scope.extra / len(source.splits[second])
         leak = f"{scope.extra:,} of {second} ({share:.1%}) have an {scope.kind} copy in {first}"
         if findings.as_published and not {first, second} <= set(source.official):
-            yield f"[bold yellow]leak[/] {leak}: a split was cut off here, face by face; say it beside a score"
+            yield line(
+                ("leak", "bold yellow"), f" {leak}: a split was cut off here, face by face; say it beside a score"
+            )
         elif findings.as_published:
-            yield f"[bold yellow]leak[/] {leak}: the dataset was published so; say it beside a score"
+            yield line(("leak", "bold yellow"), f" {leak}: the dataset was published so; say it beside a score")
         elif scope.kind == "exact":
-            yield f"[red]leak[/] {leak}; remove them from one of the two"
+            yield line(("leak", "red"), f" {leak}; remove them from one of the two")
         else:
-            yield f"[yellow]leak[/] {leak}; look at duplicates.png (out=…)"
-    yield "[bold red]needs mending[/]" if findings.failed else "[bold green]sound[/]"
+            yield line(("leak", "yellow"), f" {leak}; look at duplicates.png (out=…)")
+    yield line(("needs mending", "bold red") if findings.failed else ("sound", "bold green"))

@@ -6,13 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from ferlab import config
-from ferlab.commands.screen import console, progress
 from ferlab.evaluation.settings import Settings
 from ferlab.evaluation.text import percent
+from ferlab.screen import Screen, progress
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
@@ -51,8 +50,9 @@ def evaluate(invocation: "Invocation") -> None:
     kept = unseen(predictions, [model]) if settings.unseen else predictions
     report = score(kept, model, source, settings, left_out=len(predictions) - len(kept))
     write_report(report, source.split(settings.split), folder)
-    print_report(report)
-    print(f"report: {folder / 'report.html'}")
+    screen = Screen()
+    print_report(report, screen)
+    screen.say(f"report: {folder / 'report.html'}")
 
 
 def default_folder(bundle: Path, dataset: str, settings: Settings) -> Path:
@@ -61,10 +61,9 @@ def default_folder(bundle: Path, dataset: str, settings: Settings) -> Path:
     return bundle.absolute().parent / "evaluation" / name
 
 
-def print_report(report: "Report") -> None:
+def print_report(report: "Report", screen: Screen) -> None:
     """Print how it was scored and trained, the cautions, and each head's scores."""
-    screen = console()
-    say = partial(screen.print, markup=False, soft_wrap=True)
+    say = screen.say
     say(report.protocol)
     say(f"trained: {report.trained}")
     for caution in report.cautions:
@@ -132,11 +131,11 @@ def _affect(affect: "Affect") -> Table:
 def _slices(name: str, values: Mapping[str, Any], head: str) -> Table:
     """The scores of one head for each value of an attribute."""
     columns = SLICES[head]
-    table = _table(escape(name), "faces", *(title for title, _, _ in columns))
+    table = _table(name, "faces", *(title for title, _, _ in columns))
     for value, heads in values.items():
         scores = heads.get(head, {"faces": 0})
         cells = (shown(scores[key]) if key in scores else "–" for _, key, shown in columns)
-        table.add_row(escape(value), f"{scores['faces']:,}", *cells)
+        table.add_row(value, f"{scores['faces']:,}", *cells)
     return table
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from ferlab import config
 from ferlab.commands.exports import compared, parity_table, with_dataset
-from ferlab.commands.screen import console, progress
 from ferlab.errors import ConfigError, ExportError, suggest
 from ferlab.past import FILE
+from ferlab.screen import Screen, progress
 from ferlab.training.tracking import TrackerOptions
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def export(invocation: "Invocation") -> int:
         bundle, settings.graph, settings.layout, source.protocol_of("validation"),
         calibration, sample, reference, settings.threads, folder,
     )  # fmt: skip
-    print(f"{len(sample.images):,} validation faces of {job.protocol}")
+    screen = Screen()
+    screen.say(f"{len(sample.images):,} validation faces of {job.protocol}")
     rows, refused = [], []
     for name in progress("exporting", names):
         try:
@@ -111,12 +112,12 @@ def export(invocation: "Invocation") -> int:
             continue
         write_report(job, earlier, rows)
     if rows:
-        console().print(parity_table(rows))
+        screen.print(parity_table(rows))
     written = [row for row in rows if not row["faults"]]
     if written:
-        print(f"files: {folder}")
+        screen.say(f"files: {folder}")
     log_exports(run, job.folder, written, sample.images[:2])
-    faults = say_faults(rows)
+    faults = say_faults(rows, screen)
     if refused:
         raise ExportError("; ".join(refused))
     return faults
@@ -213,11 +214,11 @@ def write_report(job: Job, earlier: Mapping[str, Any], rows: Sequence[Mapping[st
         write_json(job.folder / REPORT, document)
 
 
-def say_faults(rows: Sequence[Mapping[str, Any]]) -> int:
+def say_faults(rows: Sequence[Mapping[str, Any]], screen: Screen) -> int:
     """Say what fell through, and what the ways before the one that passed lost; the exit code."""
     for row in rows:
         for attempt in row["tried"]:
             said = f"{row['format']}, {attempt['way']}" if attempt["way"] else row["format"]
             for fault in attempt["faults"]:
-                print(f"{said}: {fault}")
+                screen.say(f"{said}: {fault}")
     return int(any(row["faults"] for row in rows))

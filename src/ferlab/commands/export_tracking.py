@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ferlab import config
 from ferlab.errors import ConfigError, FerlabError
+from ferlab.screen import Screen
 from ferlab.training.folder import RunFolder
 from ferlab.training.tracking import Tracker, TrackerOptions
 
@@ -42,21 +43,22 @@ def tracked(bundle: "Bundle", given: TrackerOptions | None, register: str | None
     Raises:
         ConfigError: something is to be registered and there is no tracker to do it.
     """
+    screen = Screen()
     folder = RunFolder((bundle.path or Path()).absolute().parent)
     run_id = own = None
     try:
         if folder.record.is_file() and (run_id := folder.read_record().get("mlflow_run")):
             own = TrackerOptions(**config.plain(config.load(folder.config).tracker))
     except (FerlabError, AttributeError, TypeError) as error:  # the folder may come from anywhere
-        print(f"the run of {bundle.path} cannot be told ({' '.join(str(error).split())}); the export goes on")
+        screen.say(f"the run of {bundle.path} cannot be told ({' '.join(str(error).split())}); the export goes on")
     if not given and own and own.uri not in (None, config.own_store()):
-        print(
+        screen.say(
             f"the training was tracked at {own.uri!r}, which neither conf/ nor this command names: nothing is logged; "
             f"if it is yours, add tracker=mlflow tracker.uri={own.uri!r}"
         )
         own = None
     if not given and own and own.uri is None and not (Path("mlruns") / "mlflow.db").exists():
-        print("the training's mlruns/ is not in this folder: nothing is logged; run there, or add tracker=mlflow")
+        screen.say("the training's mlruns/ is not in this folder: nothing is logged; run there, or add tracker=mlflow")
         own = None
     options = given or own or TrackerOptions("none")
     if register and options.name == "none":
@@ -75,7 +77,7 @@ def log_exports(run: Tracked, folder: Path, rows: Sequence[Mapping[str, Any]], f
     """
     if run.options.name == "none" or not rows:
         return
-    tracker = Tracker(run.options, print, "the files are written")
+    tracker = Tracker(run.options, Screen().say, "the files are written")
     if run.run_id is not None:
         tracker.attach(run.run_id)
     else:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from ferlab import config
-from ferlab.commands.screen import console
-from ferlab.errors import ConfigError, DataError, suggest
+from ferlab.errors import ConfigError, DataError, printable, suggest
+from ferlab.screen import Screen
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
@@ -91,8 +91,8 @@ def write_table(bundle: "Runner", answers: Answers, top: int) -> None:
     for path, answer in answers:
         shares = [f"{name} {100 * share:.1f}" for name, share in list(answer.expression.items())[:top]]
         affect = [f"{value:+.2f}" for value in (answer.valence, answer.arousal) if value is not None]
-        table.add_row(*(_escaped(cell) for cell in (str(path), *shares, *affect)))
-    console().print(table)
+        table.add_row(str(path), *shares, *affect)
+    Screen().print(table)
 
 
 def write_json(bundle: "Runner", answers: Answers, top: int) -> None:
@@ -105,7 +105,10 @@ def write_json(bundle: "Runner", answers: Answers, top: int) -> None:
         if bundle.spec.affect:
             face |= {"valence": answer.valence, "arousal": answer.arousal}
         faces.append(face)
-    print(json.dumps({"bundle": bundle.spec.digest, "faces": faces}, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps({"bundle": bundle.spec.digest, "faces": faces}, indent=2, ensure_ascii=False, allow_nan=False)
+    # What moves a cursor or is no Unicode, such as an undecodable byte of a file's name, as JSON's own escape.
+    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    sys.stdout.write("".join(shown) + "\n")
 
 
 def write_csv(bundle: "Runner", answers: Answers, top: int) -> None:
@@ -126,14 +129,11 @@ def write_csv(bundle: "Runner", answers: Answers, top: int) -> None:
 
 
 def _no_formula(text: str) -> str:
-    """The text with an apostrophe before it if a spreadsheet would run it, as OWASP's page on CSV injection says."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    """The text, printable, with an apostrophe before it if a spreadsheet would run it, as OWASP's page on CSV injection
+    says.
+    """
+    shown = printable(text)
+    return f"'{shown}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else shown
 
 
 WRITERS = {"table": write_table, "json": write_json, "csv": write_csv}

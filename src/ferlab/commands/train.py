@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferlab import config
-from ferlab.commands import screen
+from ferlab.screen import Screen
 from ferlab.training.config import TrainConfig
 from ferlab.training.folder import RunFolder
 
@@ -37,7 +37,7 @@ def say_stopped(run: "Run") -> None:
         f"stopped after epoch {position.epoch} and {position.step} steps; all is saved. To go on:",
         f"  ferlab train {' '.join(map(shlex.quote, words))}",
     ]
-    screen.console().print("\n".join(lines), markup=False, soft_wrap=True)
+    Screen().say(*lines)
 
 
 def summarise(run: "Run") -> None:
@@ -50,7 +50,7 @@ def summarise(run: "Run") -> None:
         f"next    ferlab evaluate {' '.join(map(shlex.quote, words))}",
         "        ferlab ui",
     ]
-    screen.console().print("\n".join(lines), markup=False, soft_wrap=True)
+    Screen().say(*lines)
 
 
 def data_options(data: Mapping[str, Any], name: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ferlab import config
 from ferlab.errors import ConfigError
+from ferlab.screen import Screen
 from ferlab.training.interrupt import listening
 from ferlab.training.tracking import TrackerOptions
 
@@ -38,7 +39,7 @@ def ui(invocation: "Invocation") -> int:
             f"there must be runs to show, got no {store.removeprefix('sqlite:///')}; train first, or set uri"
         )
     _require_free(options.host, options.port)
-    print(f"MLflow: http://{options.host}:{options.port} (starts in about ten seconds; Ctrl-C stops it)", flush=True)
+    Screen().say(f"MLflow: http://{options.host}:{options.port} (starts in about ten seconds; Ctrl-C stops it)")
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "ui", "--backend-store-uri", store, "--workers", "1"]
     command += ["--host", options.host, "--port", str(options.port), "--uvicorn-opts", "--log-level warning"]
     # Its job workers make the start four times longer, and ferlab uses none.

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ferlab import config
 from ferlab.commands.exports import check_origin, compared, files_in, parity_table, with_dataset
-from ferlab.commands.screen import console
 from ferlab.errors import BundleError, ConfigError, ExportError
+from ferlab.screen import Screen
 
 if TYPE_CHECKING:
     from ferlab.bundle import Bundle
@@ -43,7 +43,8 @@ def verify(invocation: "Invocation") -> int:
     source: Source = config.instantiate(settings.data)
     sample = draw(bundle, source, settings.split, settings.faces)
     protocol = source.protocol_of(source.split(settings.split).name)
-    print(f"{len(sample.images):,} {settings.split} faces of {protocol}", flush=True)
+    screen = Screen()
+    screen.say(f"{len(sample.images):,} {settings.split} faces of {protocol}")
     reference = answer_all(bundle, sample.images)
     rows: list[dict[str, Any]] = []
     for path, file in zip(paths, files, strict=True):
@@ -55,9 +56,10 @@ def verify(invocation: "Invocation") -> int:
             "faults": faults,
         }
         rows.append(row | {"verdict": "differs" if faults else "verified"})
-    console().print(parity_table(rows))
+    screen.print(parity_table(rows))
     found = [f"{row['file']}: {fault}" for row in rows for fault in row["faults"]]
-    print("\n".join(found), end="\n" * bool(found))
+    if found:
+        screen.say(*found)
     return int(bool(found))
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
+from ferlab.screen import Screen
 from ferlab.training.fit import Step
 
 WARM_UP_STEPS = 3
@@ -17,14 +17,14 @@ class ProgressView:
     """Shows steps and epochs. On anything but a terminal there is no bar.
 
     Args:
-        console: where to print.
+        screen: where to print.
         epochs: of the whole run.
         monitor: the validation metric to show.
         device: where it trains; on the CPU a run of over an hour is told what would be faster.
     """
 
-    def __init__(self, console: Console, epochs: int, monitor: str, device: str = "cpu") -> None:
-        self.console = console
+    def __init__(self, screen: Screen, epochs: int, monitor: str, device: str = "cpu") -> None:
+        self.screen = screen
         self.epochs = epochs
         self.monitor = monitor
         self.device = device
@@ -34,7 +34,7 @@ class ProgressView:
             TextColumn("{task.fields[rate]:,.0f} images/s  loss {task.fields[loss]:.3f}  lr {task.fields[lr]:.2g}"),
             TimeRemainingColumn(compact=True),
         ]
-        self._bar = Progress(*columns, console=console, transient=True, refresh_per_second=4)
+        self._bar = Progress(*columns, console=screen, transient=True, refresh_per_second=4)
         self._task = self._bar.add_task("", total=None, epoch=0, epochs=epochs, rate=0.0, loss=0.0, lr=0.0)
         self._epoch = 0
         self._mark = (0.0, 0)  # time, and faces seen then
@@ -42,20 +42,20 @@ class ProgressView:
         self._estimated = False
 
     def __enter__(self) -> "ProgressView":
-        if self.console.is_terminal:
+        if self.screen.is_terminal:
             self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.console.is_terminal:
+        if self.screen.is_terminal:
             self._bar.stop()
 
     def step(self, step: Step) -> None:
         """Show where an epoch is, and once how long the run will take."""
         self._estimate(step)
-        if not self.console.is_terminal:
+        if not self.screen.is_terminal:
             return
         done, total = (step.epoch - 1) * step.steps + step.step, self.epochs * step.steps
         if step.epoch != self._epoch:  # validation lay between: measure the rate anew
@@ -79,12 +79,11 @@ class ProgressView:
             return
         self._estimated = True
         left = (self.epochs * step.steps - done) * (now - since) / (done - start)
-        self.console.print(f"time    about {_duration(left)} to go, validation aside", highlight=False)
+        self.screen.say(f"time    about {_duration(left)} to go, validation aside")
         if left > 3600 and self.device == "cpu":
-            self.console.print(
+            self.screen.say(
                 "        faster on a CPU: model=small_resnet augment=batched, a smaller model.size, or fewer "
                 "trainer.epochs",
-                soft_wrap=True,
             )
 
     def epoch(self, metrics: Mapping[str, float], is_best: bool) -> None:
@@ -95,12 +94,10 @@ class ProgressView:
             "  ".join(f"{name} {metrics[key]:.4f}" for name, key in keys.items() if key in metrics)
             for keys in (train, {name: f"validation/{name}" for name in validation})
         )
-        self.console.print(
+        self.screen.say(
             f"epoch {metrics['epoch']:>3.0f}/{self.epochs}  {'  |  '.join(values)}"
             f"{' *' if is_best else '  '}  |  lr {metrics['train/lr']:.2e}  "
             f"{metrics['time/images_per_s']:,.0f} images/s  {metrics['time/epoch_s']:.1f} s",
-            highlight=False,
-            soft_wrap=True,
         )
 
 

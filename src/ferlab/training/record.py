@@ -3,13 +3,13 @@
 from typing import Any
 
 from lightning_fabric import Fabric
-from rich.console import Console
 
 from ferlab.data.source import Source
 from ferlab.errors import TrainingError
 from ferlab.losses import Affect
 from ferlab.past import Past
 from ferlab.provenance import command_line, commit, environment
+from ferlab.screen import Screen
 from ferlab.training.config import TrainConfig
 from ferlab.training.fit import Fit
 from ferlab.training.folder import RunFolder
@@ -38,42 +38,42 @@ def describe(options: TrainConfig, source: Source, fabric: Fabric) -> dict[str, 
     }
 
 
-def compare(before: dict[str, Any], record: dict[str, Any], console: Console, resumed: bool) -> None:
+def compare(before: dict[str, Any], record: dict[str, Any], screen: Screen, resumed: bool) -> None:
     """Say where data, code or machine differ from those of the run before; a resumed run keeps its MLflow run."""
     compared = ("data_digest", "spec_digest", "commit", "precision", "environment")
     was, now = (flatten({key: values[key] for key in compared}) for values in (before, record))
     for key in now:
         if was.get(key) != now[key]:
-            console.print(f"note: {key} was {was.get(key)}, now {now[key]}: numbers may differ")
+            screen.say(f"note: {key} was {was.get(key)}, now {now[key]}: numbers may differ")
     if resumed:
         record |= {key: before[key] for key in ("command", "mlflow_run", "weights") if key in before}
 
 
-def announce(source: Source, record: dict[str, Any], console: Console) -> None:
+def announce(source: Source, record: dict[str, Any], screen: Screen) -> None:
     """Print the data, what was left out of it, how its labels were mapped, and the machine."""
     faces = ", ".join(f"{n:,} {name}" for name, n in record["counts"].items())
-    console.print(f"data    {source.protocol}: {faces}")
+    screen.say(f"data    {source.protocol}: {faces}")
     for reason, n in source.dropped.items():
-        console.print(f"        left out: {n:,} ({reason})")
+        screen.say(f"        left out: {n:,} ({reason})")
     names = {found: name if name in source.labels else "left out" for found, name in source.mapping.items()}
-    console.print("labels  " + ", ".join(k if k == v else f"{k} → {v}" for k, v in names.items()))
-    console.print(f"machine {record['environment']['device']}, {record['precision']}")
+    screen.say("labels  " + ", ".join(k if k == v else f"{k} → {v}" for k, v in names.items()))
+    screen.say(f"machine {record['environment']['device']}, {record['precision']}")
 
 
-def note_weights(run: Fit, record: dict[str, Any], console: Console) -> None:
+def note_weights(run: Fit, record: dict[str, Any], screen: Screen) -> None:
     """Print and record what the network started from, if not from scratch."""
     if (weights := run.state.weights) is not None:
-        console.print(f"weights {weights}")
+        screen.say(f"weights {weights}")
         record["weights"] = {"path": weights.path, "sha256": weights.sha256}
 
 
-def note_teacher(run: Fit, record: dict[str, Any], console: Console, earlier: RunFolder | None, resumed: bool) -> None:
+def note_teacher(run: Fit, record: dict[str, Any], screen: Screen, earlier: RunFolder | None, resumed: bool) -> None:
     """Print and record who teaches, if anybody; a resumed run must find the teacher that it began with."""
     if run.teacher is None:
         return
     now = record["teacher"] = run.teacher.origin
     teacher, student = (sum(w.numel() for w in net.parameters()) for net in (run.teacher.bundle.net, run.state.net))
-    console.print(f"teacher {now['path']}: {now['model']}, {teacher:,} parameters; the student has {student:,}")
+    screen.say(f"teacher {now['path']}: {now['model']}, {teacher:,} parameters; the student has {student:,}")
     was = (earlier.read_record().get("teacher") if earlier else None) or now
     if was["sha256"] == now["sha256"]:
         return
@@ -82,21 +82,21 @@ def note_teacher(run: Fit, record: dict[str, Any], console: Console, earlier: Ru
             f"the teacher must be the one that the run began with, sha256 {was['sha256'][:16]}, got "
             f"{now['sha256'][:16]} at {now['path']}; put it back, or start a new run with --from"
         )
-    console.print(f"note: teacher was {was['path']}, sha256 {was['sha256'][:16]}: numbers may differ")
+    screen.say(f"note: teacher was {was['path']}, sha256 {was['sha256'][:16]}: numbers may differ")
 
 
-def note_past(past: Past | None, folder: RunFolder, console: Console) -> None:
+def note_past(past: Past | None, folder: RunFolder, screen: Screen) -> None:
     """Print how many faces the model will have seen, and write down which; None in all processes but the first."""
     if past is None:
         return
     unknown = "" if past.whole else "; what its start weights or teacher saw is not known"
-    console.print(f"seen    {len(past.trained):,} faces to train on, {len(past.selected):,} to select on{unknown}")
+    screen.say(f"seen    {len(past.trained):,} faces to train on, {len(past.selected):,} to select on{unknown}")
     past.write(folder.past)
 
 
-def note_concordance(run: Fit, console: Console) -> None:
+def note_concordance(run: Fit, screen: Screen) -> None:
     """Say where the number of parts changes what is trained: a correlation is no mean over faces."""
     parts = run.options.accumulate * run.state.fabric.world_size
     if parts > 1 and any(isinstance(loss, Affect) and loss.ccc for loss in run.state.loss.modules()):
         faces = run.options.batch_size / parts
-        console.print(f"note: the loss 1 - CCC is that of each microbatch of about {faces:.0f} faces, not of the batch")
+        screen.say(f"note: the loss 1 - CCC is that of each microbatch of about {faces:.0f} faces, not of the batch")

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
-from rich.console import Console
 
 from ferlab import config
 from ferlab.bundle import Bundle, load_bundle
 from ferlab.data.source import Source
 from ferlab.files import write_text
 from ferlab.metrics import LOWER_IS_BETTER
+from ferlab.screen import Screen
 from ferlab.training.artifacts import log_artifacts, write_bundle
 from ferlab.training.build import build_fit, model_spec
 from ferlab.training.clock import Clock
@@ -81,29 +81,29 @@ def train(
     trainer, resumed = options.trainer, RunFolder(Path(options.resume)) if options.resume else None
     earlier = resumed or earlier
     fabric = launch(trainer, unused_parameters=trainer.freeze_epochs > 0)
-    console = Console(quiet=not fabric.is_global_zero, markup=False, highlight=False, soft_wrap=True)
+    screen = Screen(quiet=not fabric.is_global_zero)
     source = config.instantiate(options.data) if source is None else source
     spec = model_spec(options.model, source)
     record = describe(options, source, fabric) | {"spec_digest": spec.digest}
     if earlier is not None:
-        compare(earlier.read_record(), record, console, resumed is not None)
-    announce(source, record, console)
-    tracker = Tracker(options.tracker if fabric.is_global_zero else TrackerOptions("none"), console.print)
-    view = ProgressView(console, trainer.epochs, trainer.monitor, fabric.device.type)
+        compare(earlier.read_record(), record, screen, resumed is not None)
+    announce(source, record, screen)
+    tracker = Tracker(options.tracker if fabric.is_global_zero else TrackerOptions("none"), screen.say)
+    view = ProgressView(screen, trainer.epochs, trainer.monitor, fabric.device.type)
     clock = Clock()
     with listening() as stop, view, ExitStack() as held:
         run = build_fit(options, source, spec, fabric, stop, view.step, clock)
-        note_weights(run, record, console)
-        note_teacher(run, record, console, earlier, resumed is not None)
-        note_concordance(run, console)
+        note_weights(run, record, screen)
+        note_teacher(run, record, screen, earlier, resumed is not None)
+        note_concordance(run, screen)
         past = past_of_run(run, source, trainer.sampler, resumed) if fabric.is_global_zero else None
         folder = resumed or new_run(options, source, fabric)  # not before: what cannot be built leaves nothing behind
         if fabric.is_global_zero:
             held.enter_context(folder.locked())
-        console.print(f"run     {folder.path}")
+        screen.say(f"run     {folder.path}")
         if resumed:
             run.state.restore(load_checkpoint(folder.checkpoint, fabric.device))
-        note_past(past, folder, console)
+        note_past(past, folder, screen)
         with clock("tracking"):
             start_tracking(tracker, folder, record, options, run)
         try:

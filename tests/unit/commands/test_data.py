@@ -156,12 +156,12 @@ def test_show_writes_to_outputs_by_default_and_copes_with_a_missing_class(tmp_pa
 
 
 def test_names_with_brackets_are_printed_as_they_are(tmp_path, capsys):
-    folder = tmp_path / "[red]faces"
-    path = folder / "train" / "happy" / "[bold].png"
+    folder = tmp_path / "[red]faces[/y]"
+    path = folder / "train" / "happy" / "[bold]\x1b[31m.png"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"")
     assert main(["data", "verify", "data=imagefolder", f"data.root='{folder}'"]) == 1
-    assert str(path) in capsys.readouterr().out
+    assert str(path).replace("\x1b", "\\x1b") in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["verify", "show"])
@@ -180,9 +180,9 @@ def test_help_names_the_keys(capsys):
 @pytest.mark.parametrize(
     ("official", "said"),
     [
-        ({"train": 2, "validation": 1}, "[bold yellow]leak[/] {}: the dataset was published so; say it beside a score"),
-        ({"train": 2}, "[bold yellow]leak[/] {}: a split was cut off here, face by face; say it beside a score"),
-        ({}, "[red]leak[/] {}; remove them from one of the two"),
+        ({"train": 2, "validation": 1}, "leak {}: the dataset was published so; say it beside a score"),
+        ({"train": 2}, "leak {}: a split was cut off here, face by face; say it beside a score"),
+        ({}, "leak {}; remove them from one of the two"),
     ],
 )
 def test_a_leak_says_whose_it_is(official, said):
@@ -195,4 +195,4 @@ def test_a_leak_says_whose_it_is(official, said):
     splits = {"train": train, "validation": validation}
     source = Source("copied", ("anger", "fear"), splits, "as drawn", "free", official=official)
     leak = "1 of validation (100.0%) have an exact copy in train"
-    assert said.format(leak) in list(_verdict(verify(source)))
+    assert said.format(leak) in list(map(str, _verdict(verify(source))))

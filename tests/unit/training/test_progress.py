@@ -1,7 +1,6 @@
 import io
 
-from rich.console import Console
-
+from ferlab.screen import Screen
 from ferlab.training.fit import Step
 from ferlab.training.progress import ProgressView
 
@@ -13,8 +12,8 @@ METRICS = {
 
 def shown(terminal: bool) -> str:
     text = io.StringIO()
-    console = Console(file=text, force_terminal=terminal, width=120)
-    with ProgressView(console, 4, "accuracy") as view:
+    screen = Screen(file=text, force_terminal=terminal, width=120)
+    with ProgressView(screen, 4, "accuracy") as view:
         view.step(Step(2, 5, 10, 50, 1.5, 0.02))
         view.step(Step(2, 6, 10, 60, 1.4, 0.02))
         view._bar.refresh()
@@ -42,7 +41,7 @@ def told_of_time(monkeypatch, seconds_a_step: float, steps: int, device: str = "
     now = iter(i * seconds_a_step for i in range(10_000))
     monkeypatch.setattr("ferlab.training.progress.time.perf_counter", lambda: next(now))
     text = io.StringIO()
-    view = ProgressView(Console(file=text, width=200), 10, "accuracy", device)
+    view = ProgressView(Screen(file=text, width=200), 10, "accuracy", device)
     for step in range(1, steps + 1):
         view.step(Step(1, step, 218, 128 * step, 1.5, 0.02))
     return text.getvalue()

@@ -1,0 +1,65 @@
+"""What ferlab shows on a terminal, and into a pipe: the one place that makes a console.
+
+Names, labels, paths and servers' messages come from elsewhere. Here they stay text, whatever they hold.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
+
+from ferlab.errors import printable
+
+Item = TypeVar("Item")
+
+PIPE = 10_000  # columns: a pipe has no edge at which a name or a path would have to be broken
+
+
+class Screen(Console):
+    r"""A console on which `[old]` is no markup, and `\x1b[2J` is shown, not done.
+
+    A str is one line: a line end in it is an escape too. Own text in colours, or of several lines, is a rich `Text`.
+
+    Args:
+        pipe: columns where there is no terminal.
+        settings: rich's, such as `stderr`.
+    """
+
+    def __init__(self, pipe: int = PIPE, **settings: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **settings)
+        if not (self.is_terminal or self.is_jupyter) and "width" not in settings:
+            self.width = pipe
+
+    def say(self, *lines: str | Text, style: str = "") -> None:
+        """Print lines whole: a path that is to be copied is not broken at the terminal's edge."""
+        for each in lines or ("",):
+            self.print(each, style=style, soft_wrap=True)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """What rich makes of every str, those in tables too."""
+        return super().render_str(printable(text), **settings | {"markup": False, "emoji": False, "highlight": False})
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What rich makes of everything: also what a `Text` was given moves no cursor."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.replace("\n", "").isprintable():
+                yield segment
+            else:
+                yield Segment("\n".join(map(printable, segment.text.split("\n"))), segment.style)
+
+
+def line(*parts: str | tuple[str, str]) -> Text:
+    """One line of parts, each a str or a str and its style."""
+    pairs = ((part, "") if isinstance(part, str) else part for part in parts)
+    return Text.assemble(*((printable(text), style) for text, style in pairs))
+
+
+def progress(title: str, steps: Sequence[Item]) -> Iterable[Item]:
+    """The steps, with a bar over them on a terminal and nothing elsewhere."""
+    screen = Screen(stderr=True)
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        yield from bar.track(steps, description=printable(title))

@@ -1,0 +1,54 @@
+"""Text from elsewhere stays text on the screen."""
+
+import io
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from ferlab.screen import Screen, line, progress
+
+HOSTILE = "[old] [/y] [bold]x :smile: \x1b[31m\r\x07\x9b2J\u202e caf\udce9\nferlab: all is well"
+SHOWN = r"[old] [/y] [bold]x :smile: \x1b[31m\r\x07\x9b2J\u202e caf\udce9\nferlab: all is well"
+
+
+@pytest.fixture(params=[False, True], ids=["pipe", "terminal"])
+def screen(request):
+    return Screen(file=io.StringIO(), force_terminal=request.param, width=200, color_system=None)
+
+
+def test_a_line_is_shown_as_it_is(screen):
+    screen.say(HOSTILE, HOSTILE)
+    screen.print(HOSTILE, style="red")
+    screen.print(line((HOSTILE, "bold")))
+    assert screen.file.getvalue() == f"{SHOWN}\n" * 4
+
+
+def test_a_table_is_as_wide_as_what_it_shows(screen):
+    table = Table(HOSTILE, "next", box=None, title=HOSTILE, title_justify="left", pad_edge=False)
+    table.add_row(HOSTILE, "1")
+    screen.print(table)
+    title, head, row = (each.rstrip() for each in screen.file.getvalue().splitlines())
+    assert title == SHOWN
+    assert head == f"{SHOWN}  next"
+    assert row == f"{SHOWN}  1"
+
+
+def test_own_text_may_have_lines_and_moves_no_cursor(screen):
+    screen.say(Text("first\nsecond \x1b[2J"))
+    assert screen.file.getvalue() == "first\nsecond \\x1b[2J\n"
+
+
+def test_colours_are_own():
+    screen = Screen(file=io.StringIO(), force_terminal=True, width=80, color_system="standard")
+    screen.say(line(("leak", "red"), " [red]x[/red]"))
+    assert screen.file.getvalue() == "\x1b[31mleak\x1b[0m [red]x[/red]\n"
+
+
+def test_a_bar_takes_any_title(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich: a terminal
+    monkeypatch.setenv("COLUMNS", "200")
+    assert list(progress("scoring [/y] \x1b[2Jx", [1, 2])) == [1, 2]
+    drawn = capsys.readouterr().err
+    assert "scoring [/y] \\x1b[2Jx" in drawn
+    assert "\x1b[2J" not in drawn
