@@ -17,6 +17,7 @@ def cache(tmp_path_factory, monkeypatch):
     """An empty cache for each test, so that none sees what another parsed; the user's own is never touched."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("FERLAB_CACHE", str(folder))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it as well, for all that come later
     return folder
 
 

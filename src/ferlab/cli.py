@@ -1,9 +1,13 @@
 """`ferlab <command> [key=value …]`: finds the command, runs it, and turns errors into one line and an exit code."""
 
+import _thread
 import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import zip_longest
@@ -61,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        code = _dispatch([w for w in words if w != "--debug"])
+        with _no_interrupt_lost():
+            code = _dispatch([w for w in words if w != "--debug"])
         sys.stdout.flush()  # a reader that left, as in `ferlab … | head`, shows here instead of at exit
         return code
     except FerlabError as error:
@@ -90,6 +95,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         _say(f"unexpected {reason}; run again with --debug and report it")
         return 1
+
+
+@contextmanager
+def _no_interrupt_lost() -> Iterator[None]:
+    """Raise a KeyboardInterrupt again that fell where Python raises none, as in weakrefs' callbacks of an import."""
+    before = sys.unraisablehook
+
+    def hook(lost: "sys.UnraisableHookArgs") -> None:
+        if lost.exc_type is KeyboardInterrupt:
+            threading.Timer(0.01, _interrupt).start()  # after the hook, in which it would be lost again
+        else:
+            before(lost)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+def _interrupt() -> None:
+    if sys.platform == "win32":
+        _thread.interrupt_main()
+    else:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # also wakes one that sleeps
 
 
 def _say(error: str) -> None:

@@ -288,26 +288,52 @@ def for_training(overrides: Sequence[str], earlier: str | None) -> "DictConfig":
     """The config of a new run, of one that repeats an earlier run, or of one that `resume=RUN` goes on with.
 
     Args:
-        overrides: `key=value`; a resumed run takes no other than `resume` and `tracker.…`.
+        overrides: `key=value`; a resumed run takes no other than `resume` and those that `movable` allows.
         earlier: the folder of the run to repeat, or None.
 
     Raises:
         ConfigError: as `compose`, or no run's config at the folder.
     """
     if earlier is not None:
-        return repeat(Path(earlier) / CONFIG_FILE, overrides)
-    composed = compose("train", overrides)
-    if composed.resume is None:
-        return composed
-    tracker = [override for override in overrides if override.startswith("tracker.")]  # changes no number of the run
-    others = [override for override in overrides if not override.startswith("resume=") and override not in tracker]
-    if others:
-        raise ConfigError(
-            f"a resumed run keeps its config, got {others[0]}; to change it: ferlab train --from {composed.resume}"
-        )
-    resumed = repeat(Path(composed.resume) / CONFIG_FILE, tracker)
-    resumed.resume = composed.resume
+        return repeat(run_folder(earlier, "--from") / CONFIG_FILE, overrides)
+    given = [override for override in overrides if override.startswith("resume=")]
+    folder = compose("train", given).resume
+    if folder is None:
+        return compose("train", overrides)
+    # tracker= as one key, for a run's config has no groups any more.
+    moved = [re.sub("^tracker=", "tracker.name=", override) for override in overrides if override not in given]
+    for override in moved:
+        if not movable(override.partition("=")[0]):
+            raise ConfigError(
+                f"a resumed run keeps its config, for with {override} it would be another; resume= takes data.root, "
+                f"teacher, outputs, tracker, trainer.device, threads and workers; to change others: ferlab train "
+                f"--from {folder}"
+            )
+    resumed = repeat(run_folder(folder, "resume") / CONFIG_FILE, moved)
+    resumed.resume = folder
     return resumed
+
+
+def movable(key: str) -> bool:
+    """Whether a key says where things lie or who computes, and changes the run by rounding at most.
+
+    Which faces and which teacher they are, a run knows by their digests.
+    """
+    parts = key.split(".")
+    places = ("outputs", "teacher", "trainer.device", "trainer.threads", "trainer.workers")
+    return key in places or parts[0] == "tracker" or (parts[0] == "data" and parts[-1] == "root")
+
+
+def run_folder(folder: str, key: str) -> Path:
+    """The folder of a run, which has a config; else a ConfigError that names one near it."""
+    path = Path(folder)
+    if (path / CONFIG_FILE).is_file():
+        return path
+    below = sorted([*path.glob(f"*/{CONFIG_FILE}"), *path.glob(f"*/*/{CONFIG_FILE}")])  # the last is the newest
+    near = [file.parent for file in (path.parent / CONFIG_FILE, *below) if file.is_file()]
+    got = "which does not exist" if not path.exists() else f"in which there is no {CONFIG_FILE}"
+    remedy = f"did you mean {near[-1]}?" if near else "check the path"
+    raise ConfigError(f"{key} must be a run's folder, got {folder}, {got}; {remedy}")
 
 
 def _check_store(file: Path, config: "DictConfig", overrides: Sequence[str]) -> None:

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ferlab.errors import BundleError, SpecError
-from ferlab.files import read_text, write_json
+from ferlab.files import read_json, read_text, write_json
 from ferlab.labels import AFFECT
 from ferlab.spec import ModelSpec
 
 FORMAT = 1  # raise it when spec.json changes so that an older ferlab must not read it
+# The kind of what is read of a provenance, null aside.
+PROVENANCE: dict[str, type] = dict.fromkeys(("dataset", "protocol", "data_digest", "recipe", "commit", "selected"), str)
+PROVENANCE |= {"seed": int}
 LABEL_MAP_NOTE = "for other programs: what each position of an output means; ferlab itself reads spec.json"
 
 
@@ -34,15 +37,16 @@ def document(spec: ModelSpec, model: Mapping[str, Any], provenance: Mapping[str,
 def read_document(file: Path) -> dict[str, Any]:
     """The content of a spec.json; BundleError if it is missing, no JSON, or of another format."""
     try:
-        found = json.loads(read_text(file))
+        found = read_json(file)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(f"a bundle must hold spec.json, got none in {file.parent}; give a run's or bundle's folder") \
             from error  # fmt: skip
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise BundleError(f"{file} must be JSON: {error}; copy the bundle again") from error
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        got = repr(found.get("format")) if isinstance(found, dict) else type(found).__name__
-        raise BundleError(f"{file} must have format {FORMAT}, got {got}; use the ferlab that wrote it")
+    if found.get("format") != FORMAT:
+        raise BundleError(
+            f"{file} must have format {FORMAT}, got {found.get('format')!r}; use the ferlab that wrote it"
+        )
     return found
 
 
@@ -61,6 +65,11 @@ def spec_of(document: Mapping[str, Any]) -> ModelSpec:
         raise SpecError(f"its specification must be well typed: {error}") from error
     if spec.digest != stated:
         raise SpecError(f"its digest must be {stated}, got {spec.digest}: it was edited")
+    provenance = document.get("provenance")
+    known = provenance if isinstance(provenance, Mapping) else {}
+    for key, kind in PROVENANCE.items():
+        if not isinstance(value := known.get(key), kind | None):
+            raise SpecError(f"its provenance must have {kind.__name__} as {key}, got {str(value)[:40]!r}")
     return spec
 
 

@@ -9,7 +9,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,14 +44,29 @@ def read_text(path: Path) -> str:
     return read_bytes(path).decode("utf-8")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; OSError as `read_bytes`, ValueError if it is no JSON, holds NaN, or is no object."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"JSON has no {constant}")
+
+    try:
+        found = json.loads(read_text(path), parse_constant=refuse)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"it must hold keys and values, got a {type(found).__name__}")
+    return found
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to the disk and rename it over `path`.
 
-    On any error the temporary file is removed and `path` is left as it was. If the process is killed it stays until
-    `sweep`.
+    On any error the temporary file and the folders made for it are removed, and `path` is left as it was. If the
+    process is killed they stay until `sweep`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made = _make(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     temporary = Path(name)
     try:
@@ -65,6 +80,7 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        remove_empty(made)
         raise
 
 
@@ -74,7 +90,7 @@ def creating_folder(path: Path, replace: bool = True) -> Iterator[Path]:
 
     A folder that is there by then is replaced, or stays as it is when `replace` is False.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made = _make(path.parent)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     old = temporary.with_name(f"{temporary.name}.old")
     try:
@@ -92,6 +108,21 @@ def creating_folder(path: Path, replace: bool = True) -> Iterator[Path]:
             os.rename(old, path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+        remove_empty(made)
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make a folder, and return those that were missing, it and its parents, innermost first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of the folders, innermost first, that hold nothing."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def sweep(path: Path) -> None:

@@ -358,6 +358,26 @@ def test_resume_refuses_changes_and_strangers(capsys: pytest.CaptureFixture[str]
     assert "outputs/nothing" in capsys.readouterr().err
 
 
+def test_resume_takes_keys_that_say_where_things_lie(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "write", "layout=imagefolder", "out=faces", "train=24", "validation=12", "test=0"]) == 0
+    folder = run("data=imagefolder", "data.root=faces", *TINY[5:], "trainer.epochs=1")
+    Path("faces").rename("moved")
+    assert main(["train", f"resume={folder.path}"]) == 1
+    assert "faces" in capsys.readouterr().err
+    assert main(["train", f"resume={folder.path}", "data.root=moved", "trainer.threads=2", "tracker=none"]) == 0
+    assert "data_digest was" not in capsys.readouterr().out
+
+
+def test_a_run_that_ends_before_its_first_checkpoint_leaves_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(run: object) -> None:
+        assert RunFolder(next(Path("outputs").glob("*/*"))).record.is_file()  # it was made
+        raise TrainingError("the loss must be finite")
+
+    monkeypatch.setattr("ferlab.training.run.fit", refuse)
+    assert main(["train", *TINY]) == 1
+    assert list(Path("outputs").iterdir()) == []
+
+
 def test_a_checkpoint_with_code_in_it_runs_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = run(*TINY, "trainer.epochs=1")
 

@@ -406,3 +406,10 @@ def test_auto_picks_the_first_device_that_is_there(monkeypatch):
         pick_device("cuds")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert pick_device("auto") == "mps"
+
+
+@pytest.mark.parametrize("change", [{"recipe": [1]}, {"seed": {}}, {"dataset": 3}])
+def test_provenance_of_another_shape_is_refused(folder, change):
+    edit(folder, lambda document: document.update(provenance=change))
+    with pytest.raises(BundleError, match=f"its provenance must have .* as {next(iter(change))}, got"):
+        load_bundle(folder)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -67,7 +68,8 @@ def failing(error):
         (["train", "--cfg", "optimizer.lr=fast"], "'optimizer.lr' must be a number, got fast; --cfg shows its default"),
         (["train", "--cfg", "seed=${sede}"], "there is no key 'sede' to take a value from; did you mean 'seed'?"),
         (["train", "--cfg", "epochs"], "an argument must read key=value, got 'epochs'; see 'ferlab --help'"),
-        (["train", "--cfg", "--from", "nowhere"], "nowhere/config.yaml must be a run's config, got "),
+        (["train", "--cfg", "--from", "nowhere"], "--from must be a run's folder, got nowhere, which does not exist;"),
+        (["ui", "port=99999"], "port must be from 1 to 65535, got 99999; 5000 is the default"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(ferlab, words, message):
@@ -188,6 +190,21 @@ def test_an_unexpected_error_is_one_line_too(ferlab, command):
 def test_a_command_that_is_interrupted_says_so(ferlab, command):
     command(failing(KeyboardInterrupt()))
     assert ferlab("predict") == (130, "", "ferlab: stopped\n")
+
+
+def test_an_interrupt_that_python_cannot_raise_is_not_lost(ferlab, command):
+    class Swallows:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def run(invocation):
+        Swallows()
+        time.sleep(5)
+
+    command(run)
+    begun = time.monotonic()
+    assert ferlab("predict") == (130, "", "ferlab: stopped\n")
+    assert time.monotonic() - begun < 4
 
 
 @pytest.mark.parametrize("error", [DataError("a"), ZeroDivisionError("b"), KeyboardInterrupt()], ids=repr)

@@ -322,3 +322,12 @@ def test_what_a_killed_process_left_is_cleared_and_the_old_one_is_there(tmp_path
     sweep(path)
     assert sorted(tmp_path.iterdir()) == [other, path]
     assert inside.read_text() == "old"
+
+
+@pytest.mark.parametrize("write", [replacing, creating_folder])
+def test_a_write_that_fails_leaves_no_folder_that_it_made(tmp_path, write):
+    (tmp_path / "there").mkdir()
+    for path in (tmp_path / "new" / "er" / "file", tmp_path / "there" / "file"):
+        with pytest.raises(KeyboardInterrupt), write(path):
+            raise KeyboardInterrupt
+    assert [each.name for each in tmp_path.rglob("*")] == ["there"]

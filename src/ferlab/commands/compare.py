@@ -38,7 +38,10 @@ class CompareConfig(Settings):
 def compare(invocation: "Invocation") -> None:
     """Score bundles on the same faces, print the table and write compare.json and compare.html."""
     settings = config.typed(config.compose(invocation.command.config, invocation.overrides), CompareConfig)
-    folders = find(settings.bundles)
+    folders, left_out = find(settings.bundles)
+    screen = Screen(WIDTH)
+    if left_out:
+        screen.say(f"left out: {left_out:,} that a glob names and that hold no bundle")
 
     from ferlab.bundle import load_bundle, pick_device
     from ferlab.evaluation.comparison import Entry, Row, check, comparison
@@ -65,7 +68,6 @@ def compare(invocation: "Invocation") -> None:
         rows.append(Row(name, tuple(entries)))
     found = comparison(rows, settings.sort, reference)
     write_comparison(found, folder)
-    screen = Screen(WIDTH)
     print_comparison(found, screen)
     screen.say(f"report: {folder / 'compare.html'}")
 
@@ -76,8 +78,13 @@ def default_folder(dataset: str, settings: Settings) -> Path:
     return Path("outputs") / "compare" / name
 
 
-def find(bundles: Any) -> list[Path]:
+def find(bundles: Any) -> tuple[list[Path], int]:
     """The folders that `bundles` names, a path or a glob or a list of them, in their order; those of a glob sorted.
+
+    A glob also names what holds no bundle, such as a run that was stopped in its first epoch: it is left out.
+
+    Returns:
+        The folders, and how many a glob named that were left out.
 
     Raises:
         ConfigError: it is something else.
@@ -87,13 +94,23 @@ def find(bundles: Any) -> list[Path]:
     if not isinstance(patterns, list) or not patterns or not all(isinstance(each, str) and each for each in patterns):
         raise ConfigError(f"bundles must be folders or globs, one or a list of them, got {bundles}")
     found: list[Path] = []
+    left_out = 0
     for pattern in patterns:
-        matches = [pattern] if Path(pattern).exists() else sorted(glob(pattern, recursive=True))
-        if not matches:
+        named = Path(pattern).exists()
+        matches = [Path(pattern)] if named else [Path(each) for each in sorted(glob(pattern, recursive=True))]
+        kept = matches if named else [path for path in matches if holds_bundle(path)]
+        if not kept:
             remedy = "put brackets around a list" if "," in pattern else "check the path"
-            raise BundleError(f"bundles must be runs' or bundles' folders, got nothing at '{pattern}'; {remedy}")
-        found += map(Path, matches)
-    return found
+            got = f"{len(matches):,} without a bundle" if matches else "nothing"
+            raise BundleError(f"bundles must be runs' or bundles' folders, got {got} at '{pattern}'; {remedy}")
+        found += kept
+        left_out += len(matches) - len(kept)
+    return found, left_out
+
+
+def holds_bundle(path: Path) -> bool:
+    """Whether a bundle lies in a folder, or in `bundle` in it, whole or not."""
+    return any((path / each / "spec.json").exists() for each in (".", "bundle"))
 
 
 def print_comparison(found: "Comparison", screen: Screen) -> None:

@@ -189,7 +189,7 @@ class _Rejected(Exception):  # noqa: N818 (it is no error)
 def read_report(folder: Path, bundle: "Bundle") -> Mapping[str, Any]:
     """What earlier exports of this bundle to `folder` reported, by file; ConfigError if another's are there."""
     from ferlab.documents import document, read_document
-    from ferlab.files import read_text
+    from ferlab.files import read_json
 
     file = folder / "spec.json"
     if not file.exists():
@@ -199,7 +199,7 @@ def read_report(folder: Path, bundle: "Bundle") -> Mapping[str, Any]:
         digest = found.get("digest")
         raise ConfigError(f"{folder} must be for exports of {bundle.path}, got those of model {digest}; set out=…")
     try:
-        return dict(json.loads(read_text(folder / REPORT))["files"])
+        return dict(read_json(folder / REPORT)["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}  # it is written anew
 

@@ -27,12 +27,15 @@ class Tracked:
         run_id: MLflow's, of the run that trained the bundle; None if it is not known.
         name: of a new run, if there has to be one.
         register: what the files are called in the registry, or None.
+        asked: whether the command names a tracker or registers; then a run is made if that of the training is not
+            there, as in a copy of its folder on another machine.
     """
 
     options: TrackerOptions
     run_id: str | None
     name: str
     register: str | None
+    asked: bool
 
 
 def tracked(bundle: "Bundle", given: TrackerOptions | None, register: str | None) -> Tracked:
@@ -57,13 +60,13 @@ def tracked(bundle: "Bundle", given: TrackerOptions | None, register: str | None
             f"if it is yours, add tracker=mlflow tracker.uri={own.uri!r}"
         )
         own = None
-    if not given and own and own.uri is None and not (Path("mlruns") / "mlflow.db").exists():
+    if not given and own and not (own.uri or own.environment) and not (Path("mlruns") / "mlflow.db").exists():
         screen.say("the training's mlruns/ is not in this folder: nothing is logged; run there, or add tracker=mlflow")
         own = None
     options = given or own or TrackerOptions("none")
     if register and options.name == "none":
         raise ConfigError(f"register needs MLflow, got no tracker of the run for {bundle.path}; add tracker=mlflow")
-    return Tracked(options, run_id, f"{folder.path.name}_export", register)
+    return Tracked(options, run_id, f"{folder.path.name}_export", register, given is not None or register is not None)
 
 
 def log_exports(run: Tracked, folder: Path, rows: Sequence[Mapping[str, Any]], faces: "Image") -> None:
@@ -77,17 +80,20 @@ def log_exports(run: Tracked, folder: Path, rows: Sequence[Mapping[str, Any]], f
     """
     if run.options.name == "none" or not rows:
         return
+    if run.options.environment:
+        Screen().say(f"tracker: MLflow at {run.options.shown}")
     tracker = Tracker(run.options, Screen().say, "the files are written")
-    if run.run_id is not None:
-        tracker.attach(run.run_id)
-    else:
+    attached = run.run_id is not None and tracker.attach(run.run_id)
+    if not attached:
+        if not run.asked:
+            return
         tracker.start(run.name, {}, {}, None, [])
     documents = [name for name in DOCUMENTS if (folder / name).is_file()]  # older bundles have no past.bin
     tracker.log_files([folder / name for name in (*(row["file"] for row in rows), *documents)], "exports")
     tracker.log_results({name: value for row in rows for name, value in results(row).items()})
     if run.register:
         register(tracker, run.register, folder, rows, faces)
-    if run.run_id is None:
+    if not attached:
         tracker.finish("FINISHED")
 
 

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from ferlab import config
 from ferlab.screen import Screen
 from ferlab.training.config import TrainConfig
 from ferlab.training.folder import RunFolder
+from ferlab.training.tracking import flatten
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 def train(invocation: "Invocation") -> int:
     """Train, and say where to look next. 0 when done, 128 + the signal when stopped by one."""
     options = config.typed(config.for_training(invocation.overrides, invocation.repeat), TrainConfig)
+    if earlier := invocation.repeat or options.resume:
+        RunFolder(Path(earlier)).read_record()
     source: Source = config.instantiate(options.data)
 
     from ferlab.training.run import train as run  # takes seconds: a mistake in what was typed is told before
@@ -30,9 +34,14 @@ def train(invocation: "Invocation") -> int:
 
 
 def say_stopped(run: "Run") -> None:
-    """Where the run stands and how to go on; a tracking store has to be named again, see `config.repeat`."""
+    """Where the run stands and how to go on; a tracking store has to be named again, see `config.repeat`, and so has
+    what was elsewhere this time than the run's config says.
+    """
     position, uri = run.position, run.config.tracker.uri
-    words = [f"resume={run.folder.path}"] + [f"tracker.uri={uri}"] * (uri is not None)
+    before, now = flatten(config.plain(config.load(run.folder.config))), flatten(asdict(run.config))
+    moved = {key: value for key, value in now.items() if config.movable(key) and value != before.get(key)}
+    moved |= {} if uri is None else {"tracker.uri": uri}
+    words = [f"resume={run.folder.path}", *(f"{key}={'null' if v is None else v}" for key, v in moved.items())]
     lines = [
         f"stopped after epoch {position.epoch} and {position.step} steps; all is saved. To go on:",
         f"  ferlab train {' '.join(map(shlex.quote, words))}",

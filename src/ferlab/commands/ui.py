@@ -33,13 +33,18 @@ class UiConfig:
 def ui(invocation: "Invocation") -> int:
     """Serve MLflow's pages until Ctrl-C, SIGTERM or SIGHUP; the server ends with the command."""
     options = config.typed(config.compose("ui", invocation.overrides), UiConfig)
-    store = TrackerOptions(uri=options.uri).address
+    if not 0 < options.port < 2**16:
+        raise ConfigError(f"port must be from 1 to 65535, got {options.port}; 5000 is the default")
+    tracker = TrackerOptions(uri=options.uri)
+    store = tracker.address
     if store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).is_file():
         raise ConfigError(
             f"there must be runs to show, got no {store.removeprefix('sqlite:///')}; train first, or set uri"
         )
     _require_free(options.host, options.port)
     Screen().say(f"MLflow: http://{options.host}:{options.port} (starts in about ten seconds; Ctrl-C stops it)")
+    if tracker.environment:
+        Screen().say(f"runs of {tracker.shown}")
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "ui", "--backend-store-uri", store, "--workers", "1"]
     command += ["--host", options.host, "--port", str(options.port), "--uvicorn-opts", "--log-level warning"]
     # Its job workers make the start four times longer, and ferlab uses none.

@@ -1,6 +1,5 @@
 """Several models on the same faces, in one table: repeats over seeds are one row, differences are paired by face."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from ferlab.evaluation.predictions import Predictions
 from ferlab.evaluation.repeats import named
 from ferlab.evaluation.report import Report, unseen_only
 from ferlab.evaluation.text import percent
-from ferlab.files import read_text
+from ferlab.files import read_json
 from ferlab.labels import AFFECT
 from ferlab.metrics import LOWER_IS_BETTER
 from ferlab.provenance import commit
@@ -310,11 +309,11 @@ def epoch_s(bundle: Path) -> float | None:
     """
     file = bundle / "metrics.json"
     try:
-        value = json.loads(read_text(file)).get("time/epoch_s")
+        value = read_json(file).get("time/epoch_s")
         return None if value is None else float(value)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise BundleError(f"{file} must hold keys and values as JSON: {error}; copy the bundle again") from error
 
 

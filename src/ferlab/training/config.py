@@ -6,6 +6,7 @@ It imports no torch, so that a mistake is told at once.
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ferlab.errors import ConfigError, suggest
@@ -179,6 +180,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:  # what torch's generators take
             raise ConfigError(f"seed must be 0 or more and below 2^63, got {self.seed}")
+        if self.name is not None and (not self.name or Path(self.name).name != self.name):
+            raise ConfigError(f"name must be that of a folder, got '{self.name}'; leave out / and the like")
 
     @property
     def digest(self) -> str:

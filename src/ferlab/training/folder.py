@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ferlab.errors import TrainingError
-from ferlab.files import lock, sweep, write_json, write_text
+from ferlab.files import lock, read_json, read_text, remove_empty, sweep, write_json, write_text
+
+# What is read of a run.json again, which may come from elsewhere: the kind of each value, null aside.
+RECORD = {
+    "data_digest": str, "spec_digest": str, "commit": str, "precision": str, "environment": dict, "command": str,
+    "weights": dict, "teacher": dict, "mlflow_run": str,
+}  # fmt: skip
+COMPARED = ("data_digest", "spec_digest", "commit", "precision", "environment")  # with those of the run before
 
 
 @dataclass(frozen=True)
@@ -77,21 +84,43 @@ class RunFolder:
                 sweep(path)
             yield
 
+    def discard(self) -> None:
+        """Remove the folder, and that of the day if it is empty then, unless there is something to go on with in it."""
+        if self.checkpoint.exists() or self.bundle.exists():
+            return
+        for file in (self.config, self.record, self.metrics, self.past):
+            file.unlink(missing_ok=True)
+        remove_empty([self.checkpoint.parent, self.path, self.path.parent])
+
     def append(self, row: Mapping[str, float]) -> None:
         """Add one epoch to metrics.jsonl."""
         with open(self.metrics, "a", encoding="utf-8") as file:
             file.write(json.dumps(dict(row)) + "\n")
 
     def rows(self, epochs: int) -> list[dict[str, float]]:
-        """The first `epochs` epochs of metrics.jsonl; what a killed process wrote after them is left out."""
-        if not self.metrics.exists():
+        """The first `epochs` epochs of metrics.jsonl; what a killed process wrote after them is left out.
+
+        Raises:
+            TrainingError: a line is not the numbers of its epoch.
+        """
+        try:
+            lines = read_text(self.metrics).splitlines()[:epochs]
+        except FileNotFoundError:
             return []
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{self.metrics} must hold a line an epoch, got {error}; restore it") from error
         rows = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines()[:epochs]:
+        for number, line in enumerate(lines, 1):
             try:
-                rows.append(json.loads(line))
-            except ValueError as error:
-                raise TrainingError(f"{self.metrics} must hold JSON lines, got '{line[:40]}'; restore it") from error
+                row = json.loads(line)
+                if any(type(value) not in (int, float) for value in row.values()) or row["epoch"] != number:
+                    raise ValueError
+            except (ValueError, AttributeError, KeyError, RecursionError) as error:
+                raise TrainingError(
+                    f"{self.metrics} must hold the numbers of epoch {number} in line {number}, got '{line[:40]}'; "
+                    "restore it"
+                ) from error
+            rows.append(row)
         return rows
 
     def rewind(self, epochs: int) -> list[dict[str, float]]:
@@ -101,11 +130,27 @@ class RunFolder:
         return rows
 
     def read_record(self) -> dict[str, Any]:
-        """What `write_record` wrote; TrainingError if it is missing or damaged."""
+        """What `write_record` wrote; TrainingError if it is missing, damaged or something else."""
         try:
-            record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+            record = read_json(self.record)
+        except FileNotFoundError as error:
+            raise TrainingError(
+                f"{self.path} must be a run's folder, got no run.json in it; the run stopped before its first step, "
+                "or the path is another's"
+            ) from error
         except (OSError, ValueError) as error:
-            raise TrainingError(f"{self.path} must be a run's folder with run.json: {error}; check the path") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise TrainingError(f"{self.record} must be what a run wrote: {reason}; restore it") from error
+        for key, kind in RECORD.items():
+            value = record.get(key)
+            if not isinstance(value, kind | None) or (key in COMPARED and key not in record):
+                wanted = "text" if kind is str else "keys and values"
+                got = repr(value)[:40] if key in record else "none"
+                raise TrainingError(f"{self.record} must have {wanted} as '{key}', got {got}; restore it")
+        if (teacher := record.get("teacher")) and not all(isinstance(teacher.get(k), str) for k in ("path", "sha256")):
+            raise TrainingError(
+                f"{self.record} must name a teacher by path and sha256, got {str(teacher)[:40]}; restore it"
+            )
         return record
 
     def write_record(self, record: Mapping[str, Any]) -> None:

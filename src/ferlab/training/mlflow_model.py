@@ -1,5 +1,6 @@
 """The bundle as an MLflow model. MLflow stores a copy of serve.py, and runs it to load the model."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,18 @@ def log_bundle(
     import mlflow
     from mlflow.models import infer_signature
 
-    mlflow.set_tracking_uri(uri)
-    with mlflow.start_run(run_id=run_id):
-        mlflow.pyfunc.log_model(
-            name=bundle.stem,
-            python_model=str(Path(__file__).with_name("serve.py")),
-            artifacts={"bundle": str(bundle)},
-            signature=infer_signature(inputs, outputs),
-            input_example=inputs,
-            pip_requirements=[f"ferlab{f'[{extra}]' if extra else ''}=={ferlab.__version__}"],
-            registered_model_name=register,
-        )
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)  # of the whole process, and sets that variable
+    try:
+        with mlflow.start_run(run_id=run_id):
+            mlflow.pyfunc.log_model(
+                name=bundle.stem,
+                python_model=str(Path(__file__).with_name("serve.py")),
+                artifacts={"bundle": str(bundle)},
+                signature=infer_signature(inputs, outputs),
+                input_example=inputs,
+                pip_requirements=[f"ferlab{f'[{extra}]' if extra else ''}=={ferlab.__version__}"],
+                registered_model_name=register,
+            )
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None is what it was

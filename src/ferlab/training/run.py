@@ -99,8 +99,12 @@ def train(
         past = past_of_run(run, source, trainer.sampler, resumed) if fabric.is_global_zero else None
         folder = resumed or new_run(options, source, fabric)  # not before: what cannot be built leaves nothing behind
         if fabric.is_global_zero:
+            if not resumed:
+                held.callback(folder.discard)  # a run that ends before its first checkpoint leaves nothing behind
             held.enter_context(folder.locked())
         screen.say(f"run     {folder.path}")
+        if options.tracker.name != "none" and options.tracker.environment:
+            screen.say(f"tracker MLflow at {options.tracker.shown}")
         if resumed:
             run.state.restore(load_checkpoint(folder.checkpoint, fabric.device))
         note_past(past, folder, screen)

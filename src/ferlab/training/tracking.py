@@ -37,7 +37,7 @@ class TrackerOptions:
 
     Attributes:
         name: mlflow or none.
-        uri: where MLflow keeps runs; null is mlruns/mlflow.db in the working directory.
+        uri: where MLflow keeps runs; null is what MLFLOW_TRACKING_URI says, or mlruns/mlflow.db here.
         experiment: MLflow's name for a group of runs.
         model: also log the bundle as an MLflow model.
     """
@@ -54,7 +54,18 @@ class TrackerOptions:
     @property
     def address(self) -> str:
         """The store's URI, absolute: MLflow's own default follows the working directory."""
-        return self.uri or f"sqlite:///{(Path('mlruns') / 'mlflow.db').absolute()}"
+        return self.uri or self.environment or f"sqlite:///{(Path('mlruns') / 'mlflow.db').absolute()}"
+
+    @property
+    def environment(self) -> str | None:
+        """The store that MLflow's own variable names, where nothing else names one."""
+        return None if self.uri else os.environ.get("MLFLOW_TRACKING_URI") or None
+
+    @property
+    def shown(self) -> str:
+        """The store for people: without the password, and with who named it unless the options do."""
+        address = re.sub(r"//[^/@]*@", "//…@", self.address)
+        return f"{address}, as MLFLOW_TRACKING_URI says" if self.environment else address
 
 
 class Tracker:
@@ -99,17 +110,28 @@ class Tracker:
             self._open = lambda: self._begin(name, parameters, tags, run_id)
             self.log_epochs(earlier)
 
-    def attach(self, run_id: str) -> None:
-        """Add to a run that has ended; how it ended stays as it is."""
+    def attach(self, run_id: str) -> bool:
+        """Add to a run that has ended; how it ended stays as it is. False if the store has no such run."""
+        there = True
 
         def open_again() -> None:
+            from mlflow.exceptions import MlflowException
+
+            nonlocal there
             client = self._connect()
-            client.get_run(run_id)
-            self.run_id, self._client = run_id, client
+            try:
+                client.get_run(run_id)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                there, self._open = False, None
+            else:
+                self.run_id, self._client = run_id, client
 
         if self.options.name != "none":
             self._open = open_again
             self.log_epochs([])
+        return there
 
     def _connect(self) -> Any:
         import mlflow
@@ -233,7 +255,7 @@ class Tracker:
         if not self._failed:
             error = outcome[0] if outcome else TimeoutError(f"no answer in {deadline:g} s")
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            self._say(f"MLflow at {self.options.address} failed ({reason}); {self._nevertheless}")
+            self._say(f"MLflow at {self.options.shown} failed ({reason}); {self._nevertheless}")
         self._failed = True
         return False
 
