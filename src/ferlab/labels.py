@@ -73,7 +73,7 @@ def canonical(name: str) -> str:
     """
     if not isinstance(name, str):  # from a file, where anything may stand
         raise LabelError(f"label must be an emotion name, got {name!r}; one of: {', '.join(ALIASES)}")
-    folded = re.sub(r"[\s_-]+", " ", name.strip().lower())
+    folded = _folded(name)
     if folded not in CANONICAL:
         near = suggest(folded, CANONICAL) if len(folded) > 2 else "one of: " + ", ".join(ALIASES)
         raise LabelError(f"label must be an emotion name, got '{name}'; {near}")
@@ -90,7 +90,32 @@ def canonical_set(names: Sequence[str]) -> tuple[str, ...]:
     return result
 
 
+def check_labels(names: Sequence[str]) -> None:
+    """Raise unless `names` are canonical emotion names or names of one's own, all different.
+
+    A name of one's own is printable text of at most 64 characters that is no other spelling of an emotion: what means
+    an emotion has its canonical name everywhere, or nothing could be mapped by name.
+
+    Raises:
+        LabelError: the first name that is neither.
+    """
+    for i, name in enumerate(names):
+        if not isinstance(name, str) or not 0 < len(name) <= 64 or not name.isprintable() or name != name.strip():
+            raise LabelError(f"label must be printable text of 1 to 64 characters, got {name!r}; rename it")
+        if (meant := CANONICAL.get(_folded(name), name)) != name:
+            raise LabelError(f"label '{name}' must have its canonical name; write '{meant}'")
+        if _folded(name) in map(_folded, names[:i]):
+            raise LabelError(f"labels must differ, got '{name}' twice; keep one of them")
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name.strip().lower())
+
+
 def class_map(source: Sequence[str], target: Sequence[str]) -> npt.NDArray[np.int64]:
-    """For each name in `source` its index in `target`, shape (len(source),), -1 where `target` lacks the name."""
-    index = {canonical(name): i for i, name in enumerate(target)}
-    return np.array([index.get(canonical(name), -1) for name in source], dtype=np.int64)
+    """For each name in `source` its index in `target`, shape (len(source),), -1 where `target` lacks the name.
+
+    Names of one's own are compared as they are.
+    """
+    index = {CANONICAL.get(_folded(name), name): i for i, name in enumerate(target)}
+    return np.array([index.get(CANONICAL.get(_folded(name), name), -1) for name in source], dtype=np.int64)

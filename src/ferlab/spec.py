@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ferlab.errors import FerlabError, SpecError, suggest
 from ferlab.faces import FaceCrop
-from ferlab.labels import AFFECT, canonical_set
+from ferlab.labels import AFFECT, check_labels
 
 Image = npt.NDArray[np.uint8]
 Colour = Literal["gray", "rgb"]
@@ -26,7 +26,8 @@ class ModelSpec:
     """All that changes the meaning of a model's input or output. It travels with the weights.
 
     Attributes:
-        expression: canonical label names in the order of the logits; at least two, or none with `affect`.
+        expression: canonical label names, or names of one's own, in the order of the logits; at least two, or none
+            with `affect`.
         affect: whether the model also answers valence and arousal, each in [-1, 1].
         size: input height and width, in pixels.
         colour: "gray" (one channel) or "rgb" (three).
@@ -47,8 +48,7 @@ class ModelSpec:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        if canonical_set(self.expression) != self.expression:
-            raise SpecError(f"spec labels must be canonical names, got {list(self.expression)}")
+        check_labels(self.expression)
         if len(self.expression) == 1 or not (self.expression or self.affect):
             raise SpecError(f"spec must have two expression labels or more, or affect, got {list(self.expression)}")
         _require_choice("colour", self.colour, get_args(Colour))

@@ -114,6 +114,9 @@ def report(findings: Findings) -> dict[str, Any]:
         "official": dict(source.official),
         "absent": dict(source.absent),
         "dropped": dict(source.dropped),
+        "unread": dict(source.unread),
+        "unlearnable": list(source.unlearnable),
+        "untrainable": findings.untrainable,
         "unreadable": list(findings.unreadable),
         "copies": [vars(scope) for scope in findings.scopes],
         "exact": [[names[i] for i in group] for group in findings.exact],
@@ -183,8 +186,14 @@ def _verdict(findings: Findings) -> Iterator[str | Text]:
     source = findings.source
     for split, why in source.absent.items():
         yield f"no {split} split: {why}"
+    if findings.untrainable is not None:
+        yield line(("train", "red"), f" ferlab train would refuse it: {findings.untrainable}")
     for reason, number in source.dropped.items():
         yield f"left out, {reason}: {number:,}"
+    for place, number in source.unread.items():
+        yield line(("unread", "red"), f" {number:,} pictures in {place} are in no split; move them, or away from there")
+    if source.unlearnable:
+        yield line(("train", "red"), f" no face to train on is labelled {', '.join(source.unlearnable)}")
     for error in findings.unreadable[:LISTED]:
         yield line(("unreadable", "red"), f" {error}")
     if len(findings.unreadable) > LISTED:
@@ -205,4 +214,9 @@ def _verdict(findings: Findings) -> Iterator[str | Text]:
             yield line(("leak", "red"), f" {leak}; remove them from one of the two")
         else:
             yield line(("leak", "yellow"), f" {leak}; look at duplicates.png (out=…)")
-    yield line(("needs mending", "bold red") if findings.failed else ("sound", "bold green"))
+    if findings.failed:
+        yield line(("needs mending", "bold red"))
+    elif findings.leaks:
+        yield line(("sound but for the leaks", "bold yellow"))
+    else:
+        yield line(("sound", "bold green"))

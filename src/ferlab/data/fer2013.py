@@ -11,7 +11,7 @@ import pyarrow.compute
 import pyarrow.csv
 
 from ferlab.data.cache import Arrays, cached
-from ferlab.data.imagefolder import class_folders, read_folder
+from ferlab.data.imagefolder import class_folders, read_folder, unread
 from ferlab.data.images import ArrayImages
 from ferlab.data.source import Source, Split, SplitName
 from ferlab.errors import DataError
@@ -91,6 +91,7 @@ def _from_folders(folder: Path) -> Source:
         protocol="FER2013, 7 classes, Kaggle's folder copy (validation = PublicTest and PrivateTest merged; no test)",
         licence=LICENCE,
         mapping=mapping,
+        unread=unread(folder, [folder / "train", folder / "test"]),
         official={"train": OFFICIAL["train"], "validation": OFFICIAL["validation"] + OFFICIAL["test"]},
     )
 

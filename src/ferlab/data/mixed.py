@@ -85,6 +85,7 @@ def mixed(sources: Mapping[str, Source], labels: Sequence[str] | None = None) ->
         face=sources[first].face,
         mapping={f"{name} {found}": label for name, s in sources.items() for found, label in s.mapping.items()},
         dropped=dropped,
+        unread={place: n for each in sources.values() for place, n in each.unread.items()},
         protocols={
             split: _listed({name: s.protocol_of(split) for name, s in sources.items() if split in s.splits}) + crops
             for split in splits

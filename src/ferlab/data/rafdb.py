@@ -81,6 +81,7 @@ def _source(subset: Subset, root: Path, pictures: Pictures, crop: FaceCrop, vali
         f"validation: {100 * validation:g} % of each class of train, copies together, seed {seed}",
         licence=LICENCE,
         face=crop,
+        unread=tree.unread,
         mapping={str(i): label for i, label in enumerate(subset.labels, 1)},
         official={"train": train - len(held_out), "test": test},
     )

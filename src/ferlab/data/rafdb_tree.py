@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ferlab.data.imagefolder import class_folders
+from ferlab.data.imagefolder import class_folders, entries, unread
 from ferlab.errors import DataError
 from ferlab.labels import RAFDB, RAFDB_COMPOUND
 
@@ -50,6 +50,7 @@ class Tree:
         folder: where the pictures lie.
         files: face -> its picture below `folder`.
         annotation: the folder of boxes, landmarks and attributes; it need not exist.
+        unread: place -> number of pictures there that belong to no face.
     """
 
     title: str
@@ -57,6 +58,7 @@ class Tree:
     folder: Path
     files: Mapping[str, str]
     annotation: Path
+    unread: Mapping[str, int]
 
 
 def find_tree(subset: Subset, root: Path, pictures: Pictures) -> Tree:
@@ -94,7 +96,8 @@ def _official(file: Path, subset: Subset, pictures: Pictures) -> Tree:
     folder = inner(base / "Image", pictures)
     files = {face: f"{face}_aligned.jpg" if pictures == "aligned" else f"{face}.jpg" for face in ids}
     require(folder, files.values(), f"restore the pictures that {file.name} lists")
-    return Tree(f"{pictures} pictures of the official tree", ids, folder, files, base / "Annotation")
+    left = unread(folder, {folder / name for name in files.values()})
+    return Tree(f"{pictures} pictures of the official tree", ids, folder, files, base / "Annotation", left)
 
 
 def _kaggle(base: Path) -> Tree:
@@ -112,7 +115,8 @@ def _kaggle(base: Path) -> Tree:
                 _compare(file, read_list(file, BASIC), {face: i for face, i in ids.items() if face.startswith(part)})
     if not ids:
         raise DataError(f"{base} must hold pictures in its class folders, got none; download it again")
-    return Tree("aligned pictures of Kaggle's copy", ids, base, files, base / "Annotation")
+    left = unread(base, [base / part for part in PARTS])
+    return Tree("aligned pictures of Kaggle's copy", ids, base, files, base / "Annotation", left)
 
 
 def _kaggle_pictures(part: Path) -> Iterator[tuple[str, Path]]:
@@ -120,7 +124,7 @@ def _kaggle_pictures(part: Path) -> Iterator[tuple[str, Path]]:
     for folder in class_folders(part) if part.is_dir() else ():
         if folder.name not in map(str, range(1, len(RAFDB) + 1)):
             raise DataError(f"{folder}: a class folder must be 1 to {len(RAFDB)}, got '{folder.name}'; remove it")
-        for path in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
+        for path in entries(folder):
             match = re.fullmatch(PICTURE, path.name)
             if not match or match["part"] != part.name:
                 raise DataError(f"{path}: a picture must be called {part.name}_….jpg; move or remove it")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ferlab.data.images import Images, Picked
 from ferlab.errors import DataError
 from ferlab.faces import FaceCrop
-from ferlab.labels import canonical_set
+from ferlab.labels import check_labels
 from ferlab.spec import Image
 
 SplitName = Literal["train", "validation", "test"]
@@ -82,7 +82,7 @@ class Source:
 
     Attributes:
         name: the dataset's name in configs and reports.
-        labels: canonical emotion names; class ids index them.
+        labels: canonical emotion names, or names of one's own; class ids index them.
         splits: the splits that are present.
         absent: for each split that is not, why.
         protocol: which pictures and labels these are, for every report that states a number.
@@ -92,6 +92,7 @@ class Source:
         mapping: name or id as found on disk -> canonical name; printed at the start of a run.
         official: split -> the published number of pictures under this protocol, where there is one.
         dropped: reason -> number of pictures left out by the protocol.
+        unread: place -> number of pictures there that are in no split, though no protocol says so.
     """
 
     name: str
@@ -104,11 +105,11 @@ class Source:
     mapping: Mapping[str, str] = field(default_factory=dict)
     official: Mapping[SplitName, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
+    unread: Mapping[str, int] = field(default_factory=dict)
     protocols: Mapping[SplitName, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if canonical_set(self.labels) != self.labels:
-            raise DataError(f"{self.name}: labels must be canonical names, got {list(self.labels)}; use labels.py")
+        check_labels(self.labels)
         for split in self.splits.values():
             ids = split.labels
             if len(ids) and not -1 <= ids.min() <= ids.max() < len(self.labels):
@@ -126,6 +127,14 @@ class Source:
         if name in reasons:
             raise DataError(f"{self.name} has no {name} split here: {reasons[name]}")
         raise DataError(f"{self.name} has no split '{name}'; one of: {', '.join(self.splits)}")
+
+    @property
+    def unlearnable(self) -> tuple[str, ...]:
+        """Labels without a face to train on: a network can only ever be wrong about theirs."""
+        if "train" not in self.splits or self.splits["train"].labels.max(initial=-1) < 0:
+            return ()
+        counts = self.splits["train"].counts(len(self.labels))
+        return tuple(name for name, number in zip(self.labels, counts, strict=True) if not number)
 
     def protocol_of(self, name: SplitName) -> str:
         """Which pictures and labels those of one split are: what a score on it is a score of."""

@@ -97,15 +97,25 @@ class Findings:
         return tuple(scope for scope in self.scopes if len(scope.splits) == 2)
 
     @property
+    def untrainable(self) -> str | None:
+        """Why `ferlab train` would refuse the dataset, if it would."""
+        needed: tuple[SplitName, ...] = ("train", "validation")
+        absent = [f"it has no {name} split" for name in needed if name not in self.source.splits]
+        return absent[0] if absent else None
+
+    @property
     def failed(self) -> bool:
         """Whether the dataset needs mending.
 
-        Unreadable pictures and wrong counts fail. Equal pictures in two splits fail too, unless the counts are the
+        Unreadable pictures, pictures in no split, classes without a face to train on, wrong counts and a split that
+        training needs and is not there fail. Equal pictures in two splits fail too, unless the counts are the
         official ones: FER2013 as published has such leaks, every published score shares them, and taking them out
         would make another dataset. They are then a warning.
         """
         leaks = any(scope.kind == "exact" for scope in self.leaks)
-        return bool(self.unreadable or self.miscounted or (leaks and not self.as_published))
+        source = self.source
+        lost = self.unreadable or self.miscounted or source.unread or source.unlearnable or self.untrainable
+        return bool(lost or (leaks and not self.as_published))
 
 
 def verify(source: Source) -> Findings:

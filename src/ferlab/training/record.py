@@ -54,6 +54,10 @@ def announce(source: Source, record: dict[str, Any], screen: Screen) -> None:
     screen.say(f"data    {source.protocol}: {faces}")
     for reason, n in source.dropped.items():
         screen.say(f"        left out: {n:,} ({reason})")
+    for place, n in source.unread.items():
+        screen.say(f"        warning: {n:,} pictures in {place} are in no split; move them, or away from there")
+    if source.unlearnable:
+        screen.say(f"        warning: no face to train on is labelled {', '.join(source.unlearnable)}")
     names = {found: name if name in source.labels else "left out" for found, name in source.mapping.items()}
     screen.say("labels  " + ", ".join(k if k == v else f"{k} → {v}" for k, v in names.items()))
     screen.say(f"machine {record['environment']['device']}, {record['precision']}")

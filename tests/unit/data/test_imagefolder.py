@@ -1,10 +1,12 @@
+import os
+
 import cv2
 import numpy as np
 import pytest
 
 from ferlab.data.imagefolder import imagefolder
 from ferlab.data.synthetic import draw_split
-from ferlab.errors import DataError, LabelError
+from ferlab.errors import ConfigError, DataError, LabelError
 from ferlab.labels import FERPLUS
 
 
@@ -77,7 +79,75 @@ def test_hidden_files_are_passed_over(tree):
 
 def test_an_unknown_class_is_an_error_with_the_nearest(tree):
     put(tree / "train" / "suprised")
-    with pytest.raises(LabelError, match="got 'suprised'; did you mean 'surprised'"):
+    with pytest.raises(LabelError) as caught:
+        imagefolder(str(tree))
+    assert str(caught.value).startswith(
+        f"{tree}/train/suprised: label must be an emotion name, got 'suprised'; did you"
+    )
+    assert str(caught.value).endswith("or declare labels of your own: data.labels=[Happy,angry,suprised]")
+
+
+def test_labels_of_ones_own_are_kept_exactly_and_in_their_order(tmp_path):
+    for i, name in enumerate(["engaged", "Bored", "happiness"]):
+        put(tmp_path / "train" / name, value=i)
+        put(tmp_path / "val" / name, value=10 + i)
+    source = imagefolder(str(tmp_path), labels=["happiness", "engaged", "Bored"])
+    assert source.labels == ("happiness", "engaged", "Bored")
+    split = source.splits["train"]
+    assert {split.read(i)[0, 0, 0]: source.labels[split.labels[i]] for i in range(3)} == {
+        0: "engaged", 1: "Bored", 2: "happiness",
+    }  # fmt: skip
+    with pytest.raises(LabelError, match=r"train/Bored: the folder must be one of data\.labels, engaged, happiness;"):
+        imagefolder(str(tmp_path), labels=["engaged", "happiness"])
+    with pytest.raises(LabelError, match="label 'happy' must have its canonical name; write 'happiness'"):
+        imagefolder(str(tmp_path), labels=["happy", "engaged", "Bored"])
+
+
+def test_without_a_validation_folder_a_tenth_is_held_out_with_its_copies(tmp_path):
+    for i in range(20):
+        put(tmp_path / "happy", f"{i}.png", value=i // 2)  # each twice
+        put(tmp_path / "sad", f"{i}.png", value=100 + i)
+    source = imagefolder(str(tmp_path))
+    train, validation = source.splits["train"], source.splits["validation"]
+    assert sorted(source.splits) == ["train", "validation"]
+    assert "validation: 10 % of each class of train, copies together, seed 0" in source.protocol
+    assert validation.counts(2).tolist() == [2, 2]
+    assert train.counts(2).tolist() == [18, 18]
+    seen = [{split.read(i)[0, 0, 0] for i in range(len(split))} for split in (train, validation)]
+    assert not seen[0] & seen[1]
+    assert imagefolder(str(tmp_path), seed=1).digest() != source.digest()
+    assert imagefolder(str(tmp_path)).digest() == source.digest()
+    with pytest.raises(ConfigError, match=r"data\.validation must be a share between 0 and 1 .* got 1 and 0"):
+        imagefolder(str(tmp_path), validation=1)
+
+
+def test_nothing_that_holds_pictures_is_left_out_without_a_word(tree):
+    assert dict(imagefolder(str(tree)).unread) == {}
+    (tree / "README.txt").write_text("no picture")
+    put(tree / "more" / "happy")
+    put(tree / "more" / "happy", "b.png")
+    put(tree, "loose.png")
+    assert dict(imagefolder(str(tree)).unread) == {f"{tree}/more/": 2, f"{tree}/": 1}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda root: put(root / "train" / "angry" / "2019"), r"angry/2019 must be a picture, got a folder; move its"),
+        (lambda root: put(root / "train", "loose.png"), r"loose\.png must lie in a class folder, as must 0 more"),
+        (lambda root: put(root / "valid" / "angry"), "one folder for validation, got val and valid"),
+        (
+            lambda root: (root / "train" / "angry" / "b.png").symlink_to("gone"),
+            r"b\.png must lead to .* link to nothing",
+        ),
+        (lambda root: (root / "train" / "sad").symlink_to("gone"), r"train/sad must lead to .* link to nothing"),
+        (lambda root: open(os.fsencode(root) + b"/train/angry/\xff.png", "wb").close(), r"UTF-8, got b'\\xff\.png'"),
+    ],
+    ids=["a folder", "loose", "two for one split", "link", "link of a class", "no text"],
+)
+def test_what_would_be_lost_is_an_error(tree, spoil, said):
+    spoil(tree)
+    with pytest.raises(DataError, match=said):
         imagefolder(str(tree))
 
 
@@ -128,7 +198,7 @@ def test_grey_transparent_and_deep_pictures_become_rgb(tree):
 
 
 def test_empty_folders_are_errors(tmp_path):
-    with pytest.raises(DataError, match=r"needs train/<class>/ folders in .*set data\.root"):
+    with pytest.raises(DataError, match=r"needs <class>/ or train/<class>/ folders in .*set data\.root"):
         imagefolder(str(tmp_path))
     (tmp_path / "train").mkdir()
     with pytest.raises(DataError, match="one folder a class, got none"):

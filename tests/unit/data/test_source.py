@@ -3,7 +3,7 @@ import pytest
 
 from ferlab.data.source import Source, Split
 from ferlab.data.synthetic import synthetic
-from ferlab.errors import DataError
+from ferlab.errors import DataError, LabelError
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_class_ids_outside_the_labels_are_an_error(source, wrong):
 
 
 def test_labels_must_be_canonical(source):
-    with pytest.raises(DataError, match="canonical names"):
+    with pytest.raises(LabelError, match="canonical name; write "):
         remade(source, labels=("calm", *source.labels[1:]))
 
 
