@@ -82,7 +82,6 @@ def test_what_is_no_rgb_picture_is_an_error(crop):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"expression": ("happy", "sad")}, "canonical name; write 'happiness'"),
         ({"expression": ("anger",)}, "two expression labels"),
         ({"expression": ()}, "two expression labels"),
         ({"colour": "grey"}, "unknown colour 'grey'.*did you mean 'gray'"),
@@ -97,6 +96,22 @@ def test_what_is_no_rgb_picture_is_an_error(crop):
 def test_a_specification_that_contradicts_itself_is_an_error(change, message):
     with pytest.raises(SpecError, match=message):
         replace(SPEC, **change)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (("happy", "sadness"), "label 'happy' must have its canonical name; write 'happiness'"),
+        (("bored", "Bored "), r"must be printable text of 1 to 64 characters, got 'Bored '"),
+        (("bored", "en\x1b[31mgaged"), r"must be printable text"),
+        (("bored", ""), "must be printable text"),
+        (("bored", "x" * 65), "must be printable text"),
+        (("very_bored", "very bored"), "labels must differ, got 'very bored' twice"),
+    ],
+)
+def test_labels_of_ones_own_have_one_spelling_that_can_be_printed(labels, said):
+    with pytest.raises(LabelError, match=said):
+        ModelSpec(labels)
 
 
 def test_repeated_labels_are_an_error():

@@ -10,6 +10,7 @@ from ferlab.cli import main
 from ferlab.commands.data import _verdict
 from ferlab.data.fer2013 import fer2013
 from ferlab.data.layouts import LAYOUTS
+from ferlab.data.layouts import write as write_layout
 from ferlab.data.source import Source, Split
 from ferlab.data.synthetic import DrawnImages
 from ferlab.data.verify import verify
@@ -140,10 +141,34 @@ def test_verify_lists_unreadable_pictures_and_leaks_and_fails(written, tmp_path,
     assert looks_drawn(out / "duplicates.png")
 
 
+def test_verify_and_train_say_what_no_split_has_and_no_face_shows(tmp_path, capsys):
+    folder = tmp_path / "faces"
+    write_layout("imagefolder", folder, train=40, validation=16, test=0, size=24)
+    lost = len(list((folder / "train" / "fear").rename(folder / "fear").iterdir()))
+    words = ["data=imagefolder", f"data.root={folder}"]
+    assert main(["data", "verify", *words, f"out={tmp_path}/out"]) == 1
+    said = capsys.readouterr().out
+    unread = f"{lost} pictures in {folder}/fear/ are in no split; move them, or away from there"
+    unlearnable = "no face to train on is labelled fear"
+    assert f"unread {unread}\ntrain {unlearnable}\n" in said
+    assert said.splitlines()[-2] == "needs mending"
+    report = json.loads((tmp_path / "out" / "verify.json").read_text())
+    assert (report["unread"], report["unlearnable"], report["untrainable"]) == (
+        {f"{folder}/fear/": lost},
+        ["fear"],
+        None,
+    )
+    tiny = ["model.options.width=4", "trainer.epochs=1", "tracker=none", "model.size=16", "trainer.batch_size=20"]
+    assert main(["train", *words, *tiny, f"outputs={tmp_path}/outputs"]) == 0
+    said = capsys.readouterr().out
+    assert f"warning: {unread}\n" in said
+    assert f"warning: {unlearnable}\n" in said
+
+
 def test_verify_is_silent_about_files_that_nobody_asked_for(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["data", "verify", "data=synthetic", "data.train=20", "data.validation=5", "data.test=5"]) == 0
-    assert "sound" in capsys.readouterr().out
+    assert main(["data", "verify", "data=synthetic", "data.train=80", "data.validation=5", "data.test=5"]) == 0
+    assert "\nsound\n" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 

@@ -55,6 +55,22 @@ def grey(image):
     return np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
 
 
+def without(split, label):
+    keep = np.flatnonzero(split.labels != label)
+    return Split(split.name, DrawnImages(split.images.pixels[keep], split.name), split.labels[keep])
+
+
+def test_a_set_that_training_refuses_or_could_not_learn_whole_needs_mending():
+    train, validation = DRAWN.splits["train"], DRAWN.splits["validation"]
+    whole = Source("drawn", DRAWN.labels, {"train": train, "validation": validation}, "drawn faces", "none")
+    assert not verify(whole).failed
+    alone = verify(replace(whole, splits={"train": train}))
+    assert (alone.untrainable, alone.failed) == ("it has no validation split", True)
+    lacking = verify(replace(whole, splits={"train": without(train, 5), "validation": validation}))
+    assert (lacking.source.unlearnable, lacking.failed) == ((DRAWN.labels[5],), True)
+    assert verify(replace(whole, unread={"valid/": 3})).failed
+
+
 def test_distinct_faces_raise_no_alarm():
     findings = verify(synthetic(900, 200, 100, seed=5))
     assert findings.scopes == ()
@@ -155,11 +171,11 @@ def test_copies_within_a_split_do_not_fail():
 
 
 def test_wrong_counts_fail_and_absent_splits_do_not():
-    source = synthetic(10, 5, 0)
-    wrong = replace(source, official={"train": 11, "validation": 5, "test": 99})
-    assert verify(wrong).miscounted == {"train": (10, 11)}
+    source = synthetic(80, 5, 0)
+    wrong = replace(source, official={"train": 81, "validation": 5, "test": 99})
+    assert verify(wrong).miscounted == {"train": (80, 81)}
     assert verify(wrong).failed
-    right = replace(source, official={"train": 10, "validation": 5, "test": 99})
+    right = replace(source, official={"train": 80, "validation": 5, "test": 99})
     assert not verify(right).failed
 
 
