@@ -22,7 +22,7 @@ from ferlab.spec import Image, ModelSpec
 from ferlab.weights import read_weights, write_weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bundle(Runner):
     """A trained network with its specification and where it comes from.
 
@@ -51,11 +51,20 @@ class Bundle(Runner):
     @torch.inference_mode()
     def logits(self, images: Image) -> dict[str, npt.NDArray[np.float32]]:
         """See `Runner.logits`."""
-        device = next(self.net.parameters()).device
-        outputs = self.net(torch.from_numpy(np.ascontiguousarray(images)).to(device))
+        outputs = self.net(self._on_device(images))
         answers = {name: value.float().cpu().numpy() for name, value in outputs.items()}
         check_finite(answers, str(self.path or "the bundle"), BundleError)
         return answers
+
+    @torch.inference_mode()
+    def features(self, images: Image) -> npt.NDArray[np.float32]:
+        """See `Runner.features`."""
+        found: npt.NDArray[np.float32] = self.net.features(self._on_device(images)).float().cpu().numpy()
+        check_finite({"features": found}, str(self.path or "the bundle"), BundleError)
+        return found
+
+    def _on_device(self, images: Image) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(images)).to(next(self.net.parameters()).device)
 
 
 def save_bundle(bundle: Bundle, path: Path, metrics: Mapping[str, Any], card: str) -> None:

@@ -40,12 +40,10 @@ def predict(invocation: "Invocation") -> None:
     paths = find_pictures(settings.source)
 
     from ferlab.bundle import pick_device
-    from ferlab.data.images import read_image
     from ferlab.formats import open_model
 
     bundle = open_model(settings.bundle, pick_device(settings.device))
-    answers = [(path, bundle.predict(read_image(path))) for path in paths]
-    WRITERS[settings.format](bundle, answers, settings.top)
+    WRITERS[settings.format](bundle, list(zip(paths, bundle.predict(paths), strict=True)), settings.top)
 
 
 def find_pictures(source: str) -> list[Path]:
