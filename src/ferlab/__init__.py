@@ -12,8 +12,11 @@ __all__ = [
     "Bundle",
     "ModelSpec",
     "Prediction",
+    "Report",
     "Run",
     "__version__",
+    "dataset",
+    "evaluate",
     "load",
     "load_bundle",
     "train",
@@ -21,6 +24,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ferlab.bundle import Bundle, load_bundle
+    from ferlab.evaluation.report import Report
+    from ferlab.evaluation.run import dataset, evaluate
     from ferlab.formats import open_model as load
     from ferlab.runner import Prediction
     from ferlab.spec import ModelSpec
@@ -30,7 +35,10 @@ HOMES = {
     "Bundle": "bundle:Bundle",
     "ModelSpec": "spec:ModelSpec",
     "Prediction": "runner:Prediction",
+    "Report": "evaluation.report:Report",
     "Run": "training.run:Run",
+    "dataset": "evaluation.run:dataset",
+    "evaluate": "evaluation.run:evaluate",
     "load": "formats:open_model",
     "load_bundle": "bundle:load_bundle",
     "train": "training.run:train",

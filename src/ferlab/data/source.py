@@ -93,6 +93,7 @@ class Source:
         official: split -> the published number of pictures under this protocol, where there is one.
         dropped: reason -> number of pictures left out by the protocol.
         unread: place -> number of pictures there that are in no split, though no protocol says so.
+        confidential: whether the licence forbids to pass the pictures on; reports show none of them unless told to.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Source:
     dropped: Mapping[str, int] = field(default_factory=dict)
     unread: Mapping[str, int] = field(default_factory=dict)
     protocols: Mapping[SplitName, str] = field(default_factory=dict)
+    confidential: bool = False
 
     def __post_init__(self) -> None:
         check_labels(self.labels)
