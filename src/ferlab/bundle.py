@@ -104,12 +104,13 @@ def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
 
     Args:
         path: the bundle's folder, or the folder of the run that made it.
-        device: where the network goes.
+        device: where the network goes: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that is there.
 
     Raises:
+        ConfigError: no such device.
         BundleError: missing, damaged, foreign, or its weights do not fit its specification.
     """
-    folder = Path(path)
+    folder, device = Path(path), pick_device(device)
     if not (folder / "spec.json").is_file() and (folder / "bundle" / "spec.json").is_file():
         folder = folder / "bundle"
     document, weights = read_document(folder / "spec.json"), folder / "weights.safetensors"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferlab.data.images import Images, Picked
-from ferlab.errors import DataError
+from ferlab.errors import DataError, printable
 from ferlab.faces import FaceCrop
 from ferlab.labels import check_labels
 from ferlab.spec import Image
@@ -50,6 +50,9 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"Split({self.name}, {len(self):,} faces)"
 
     @cached_property
     def pictures(self) -> str:
@@ -119,6 +122,10 @@ class Source:
                     f"{self.name} {split.name}: class ids must be 0 to {len(self.labels) - 1}, got {ids.min()} to "
                     f"{ids.max()}; check the label mapping"
                 )
+
+    def __repr__(self) -> str:
+        faces = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
+        return printable(f"Source({self.name}: {faces} faces; {', '.join(self.labels) or 'no expressions'})")
 
     def split(self, name: str) -> Split:
         """The split called `name`; DataError with the reason if it is absent."""

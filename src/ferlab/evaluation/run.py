@@ -50,7 +50,7 @@ def evaluate(
     """Score a model on a split of a dataset, as `ferlab evaluate` does; nothing is written.
 
     Args:
-        bundle: what `ferlab.load` gave, or its path.
+        bundle: what `ferlab.load` gave, or its path, to be loaded onto the best device.
         data: what `ferlab.dataset` gave, a run's `source`, or a dataset's name.
         split: which part; read the test split once.
         tta: "plain", "flip" or "ten_crop".
@@ -67,7 +67,7 @@ def evaluate(
         FerlabError: as the command would say it.
     """
     settings = Settings(split=split, tta=tta, unseen=unseen, bootstrap=bootstrap, seed=seed, batch_size=batch_size)
-    model = bundle if isinstance(bundle, Runner) else open_model(bundle)
+    model = bundle if isinstance(bundle, Runner) else open_model(bundle, "auto")
     source = data if isinstance(data, Source) else dataset(data)
     answers = predict(model, source, split, tta, batch_size, watch)
     kept = only_unseen(answers, [model]) if unseen else answers

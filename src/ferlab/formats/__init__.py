@@ -149,7 +149,7 @@ def open_model(path: str | Path, device: str = "cpu", threads: int = 1) -> "Runn
 
     Args:
         path: where it is.
-        device: of a bundle, as torch names it; exported files run on the CPU.
+        device: of a bundle, see `load_bundle`; exported files run on the CPU.
         threads: of an exported file; a bundle takes torch's.
 
     Returns:

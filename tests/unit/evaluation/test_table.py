@@ -85,6 +85,9 @@ def test_what_a_notebook_shows_is_short_and_escaped(report):
         "Report(custom_cnn on drawn validation, 3 faces: accuracy 0.333, macro_f1 0.250, valence_ccc 0.000, "
         f"arousal_ccc {report.scores['arousal_ccc']:.3f})"
     )
+    assert repr(report.answers) == "Predictions(3 faces: anger, happiness, valence and arousal)"
+    assert repr(report.faces) == "Split(validation, 4 faces)"
+    assert repr(made_source(report.faces)) == "Source(drawn: validation 4 faces; anger, happiness)"
     assert report.confusion.loc["anger", "happiness"] == 1
     assert report.confusion.to_numpy().tolist() == [[1, 1], [1, 0]]
     evil = replace(report, protocol="<script>alert(1)</script>")
