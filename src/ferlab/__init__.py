@@ -1,20 +1,58 @@
-"""ferlab: honest training, evaluation and experimentation for facial expression recognition."""
+"""ferlab: honest training, evaluation and experimentation for facial expression recognition.
+
+From Python: `train` a model, `load` a bundle or an exported file, `evaluate` it on a `dataset`. docs/guide.md has a
+section on it, and docs/ferlab.ipynb is a notebook.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_bundle", "train"]
+__all__ = [
+    "Bundle",
+    "ModelSpec",
+    "Prediction",
+    "Report",
+    "Run",
+    "__version__",
+    "dataset",
+    "evaluate",
+    "load",
+    "load_bundle",
+    "train",
+]
 
 if TYPE_CHECKING:
-    from ferlab.bundle import load_bundle
-    from ferlab.training.run import train
+    from ferlab.bundle import Bundle, load_bundle
+    from ferlab.evaluation.report import Report
+    from ferlab.evaluation.run import dataset, evaluate
+    from ferlab.formats import open_model as load
+    from ferlab.runner import Prediction
+    from ferlab.spec import ModelSpec
+    from ferlab.training.run import Run, train
 
-HOMES = {"load_bundle": "ferlab.bundle", "train": "ferlab.training.run"}
+HOMES = {
+    "Bundle": "bundle:Bundle",
+    "ModelSpec": "spec:ModelSpec",
+    "Prediction": "runner:Prediction",
+    "Report": "evaluation.report:Report",
+    "Run": "training.run:Run",
+    "dataset": "evaluation.run:dataset",
+    "evaluate": "evaluation.run:evaluate",
+    "load": "formats:open_model",
+    "load_bundle": "bundle:load_bundle",
+    "train": "training.run:train",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import torch only when it is needed, so that `ferlab --help` is instant."""
     if name in HOMES:
-        return getattr(import_module(HOMES[name]), name)
+        module, _, found = HOMES[name].partition(":")
+        return getattr(import_module(f"ferlab.{module}"), found)
     raise AttributeError(f"module 'ferlab' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    """What completion offers: the names above, and what every module has."""
+    return sorted({*__all__, *globals()})

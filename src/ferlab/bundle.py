@@ -22,7 +22,7 @@ from ferlab.spec import Image, ModelSpec
 from ferlab.weights import read_weights, write_weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bundle(Runner):
     """A trained network with its specification and where it comes from.
 
@@ -51,11 +51,20 @@ class Bundle(Runner):
     @torch.inference_mode()
     def logits(self, images: Image) -> dict[str, npt.NDArray[np.float32]]:
         """See `Runner.logits`."""
-        device = next(self.net.parameters()).device
-        outputs = self.net(torch.from_numpy(np.ascontiguousarray(images)).to(device))
+        outputs = self.net(self._on_device(images))
         answers = {name: value.float().cpu().numpy() for name, value in outputs.items()}
         check_finite(answers, str(self.path or "the bundle"), BundleError)
         return answers
+
+    @torch.inference_mode()
+    def features(self, images: Image) -> npt.NDArray[np.float32]:
+        """See `Runner.features`."""
+        found: npt.NDArray[np.float32] = self.net.features(self._on_device(images)).float().cpu().numpy()
+        check_finite({"features": found}, str(self.path or "the bundle"), BundleError)
+        return found
+
+    def _on_device(self, images: Image) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(images)).to(next(self.net.parameters()).device)
 
 
 def save_bundle(bundle: Bundle, path: Path, metrics: Mapping[str, Any], card: str) -> None:
@@ -95,12 +104,13 @@ def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
 
     Args:
         path: the bundle's folder, or the folder of the run that made it.
-        device: where the network goes.
+        device: where the network goes: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that is there.
 
     Raises:
+        ConfigError: no such device.
         BundleError: missing, damaged, foreign, or its weights do not fit its specification.
     """
-    folder = Path(path)
+    folder, device = Path(path), pick_device(device)
     if not (folder / "spec.json").is_file() and (folder / "bundle" / "spec.json").is_file():
         folder = folder / "bundle"
     document, weights = read_document(folder / "spec.json"), folder / "weights.safetensors"

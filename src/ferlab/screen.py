@@ -3,6 +3,7 @@
 Names, labels, paths and servers' messages come from elsewhere. Here they stay text, whatever they hold.
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ class Screen(Console):
     r"""A console on which `[old]` is no markup, and `\x1b[2J` is shown, not done.
 
     A str is one line: a line end in it is an escape too. Own text in colours, or of several lines, is a rich `Text`.
+    A notebook gets plain text: Jupyter says that it is a terminal, and does not understand most of one's codes.
 
     Args:
         pipe: columns where there is no terminal.
@@ -29,6 +31,8 @@ class Screen(Console):
     """
 
     def __init__(self, pipe: int = PIPE, **settings: Any) -> None:
+        if in_notebook():
+            settings = {"force_terminal": False, "force_jupyter": False} | settings
         super().__init__(markup=False, emoji=False, highlight=False, **settings)
         if not (self.is_terminal or self.is_jupyter) and "width" not in settings:
             self.width = pipe
@@ -49,6 +53,11 @@ class Screen(Console):
                 yield segment
             else:
                 yield Segment("\n".join(map(printable, segment.text.split("\n"))), segment.style)
+
+
+def in_notebook() -> bool:
+    """Whether what is printed goes to a notebook."""
+    return "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")
 
 
 def line(*parts: str | tuple[str, str]) -> Text:

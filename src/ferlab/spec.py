@@ -65,6 +65,15 @@ class ModelSpec:
         if not 0 < self.temperature < float("inf"):
             raise SpecError(f"spec temperature must be positive, got {self.temperature}")
 
+    def __repr__(self) -> str:
+        return f"ModelSpec({self.summary}; digest {self.digest})"
+
+    @property
+    def summary(self) -> str:
+        """What it answers, and for which pictures, in a few words."""
+        answers = [", ".join(self.expression)] * bool(self.expression) + ["valence and arousal"] * self.affect
+        return f"{', '.join(answers)}; {self.size} px {self.colour}"
+
     @property
     def heads(self) -> tuple[str, ...]:
         """What the model answers: "expression", "affect" or both."""

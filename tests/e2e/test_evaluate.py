@@ -4,12 +4,16 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
+import ferlab
 from ferlab.bundle import load_bundle, save_bundle
 from ferlab.cli import main
 from ferlab.data.fer2013 import fer2013
+from ferlab.errors import ConfigError
 from ferlab.past import Past, face_hash
 from ferlab.runner import softmax
 
@@ -57,6 +61,20 @@ def test_the_report_states_what_a_direct_computation_gives(tmp_path, bundle, fer
     assert document["expression"]["baselines"]["majority"]["accuracy"] == pytest.approx(
         names.count("happiness") / len(names)
     )
+
+
+def test_python_scores_as_the_command_does(tmp_path, bundle, fer2013_root):
+    assert run(tmp_path, fer2013_root, "bootstrap=10", "tta=flip") == 0
+    source = ferlab.dataset("fer2013", root=str(fer2013_root))
+    found = ferlab.evaluate(tmp_path / "run", source, bootstrap=10, tta="flip")
+    said = report(tmp_path, "fer2013_validation_flip")
+    assert json.loads(json.dumps(found.document() | {"created": said["created"]})) == said
+    file = tmp_path / "run" / "evaluation" / "fer2013_validation_flip" / "predictions.csv"
+    answers = found.predictions
+    assert_frame_equal(pd.read_csv(file, dtype=answers.dtypes.to_dict()), answers)
+    assert (answers["true"] == answers["predicted"]).mean() == pytest.approx(said["expression"]["scores"]["accuracy"])
+    with pytest.raises(ConfigError, match=r"unknown key 'roots' of data=fer2013; did you mean 'root'\?"):
+        ferlab.dataset("fer2013", roots="elsewhere")
 
 
 def test_the_protocol_is_complete(tmp_path, bundle, fer2013_root):
@@ -199,7 +217,8 @@ def test_a_second_run_replaces_the_first_and_a_seed_gives_one_report(tmp_path, b
     assert documents[1] == documents[2]
     folder = tmp_path / "run" / "evaluation"
     assert [path.name for path in folder.iterdir()] == ["fer2013_validation_plain"]
-    assert {path.name for path in (folder / "fer2013_validation_plain").iterdir()} == {"report.json", "report.html"}
+    files = {path.name for path in (folder / "fer2013_validation_plain").iterdir()}
+    assert files == {"report.json", "report.html", "predictions.csv"}
 
 
 def test_out_is_where_the_report_goes_but_nothing_else_is_ever_deleted(tmp_path, bundle, fer2013_root, capsys):

@@ -116,7 +116,7 @@ def test_slices_are_in_the_report_and_on_the_terminal(tmp_path, sliced, labels, 
 
     bundle = untrained(labels, affect=True)
     report = score(predict(bundle, sliced, "validation"), bundle, sliced, Settings(bootstrap=20))
-    write_report(report, sliced.split("validation"), tmp_path / "report")
+    write_report(report, tmp_path / "report")
     document = json.loads((tmp_path / "report" / "report.json").read_text())
     split = sliced.split("validation")
     female = split.slices["gender"] == "female"

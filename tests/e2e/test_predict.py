@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+import ferlab
 from ferlab.bundle import save_bundle
 from ferlab.cli import main
 
@@ -39,6 +40,13 @@ def test_json_is_one_document_with_the_top_labels(tmp_path, crops, expected, cap
         best = sorted(shares, key=shares.get, reverse=True)[:2]
         assert list(face["expression"]) == best
         assert list(face["expression"].values()) == pytest.approx([shares[name] for name in best], rel=1e-4)
+
+
+def test_python_answers_with_the_same_bits(tmp_path, crops, bundle, capsys):
+    assert predict(tmp_path, crops, "format=json", "top=8") == 0
+    said = [face["expression"] for face in json.loads(capsys.readouterr().out)["faces"]]
+    answers = ferlab.load(tmp_path / "run").predict([crops / name for name in NAMES])
+    assert [list(answer.expression.items()) for answer in answers] == [list(face.items()) for face in said]
 
 
 def test_csv_has_a_column_for_every_label_in_order(tmp_path, crops, expected, capsys):

@@ -494,8 +494,11 @@ def test_a_head_needs_a_loss_and_labels(arguments: list[str], message: str, caps
 
 def test_python_users_train_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     done = ferlab.train([*TINY, "trainer.epochs=2"])
-    assert [row["epoch"] for row in done.history] == [1, 2]
-    assert done.best.value == max(row["validation/accuracy"] for row in done.history)
+    assert done.history.index.tolist() == [1, 2]
+    assert done.best.value == done.history["validation/accuracy"].max()
+    best = f"best accuracy {done.best.value:.4f} at epoch {done.best.epoch}"
+    assert repr(done) == f"Run({done.folder.path}: 2 of 2 epochs, {best})"
+    assert done.plot()._repr_png_().startswith(b"\x89PNG")
     assert done.stopped is None
     face = np.full((24, 24, 3), 128, np.uint8)
     assert set(done.bundle.predict(face).expression or {}) == set(done.source.labels)

@@ -16,7 +16,7 @@ from ferlab.errors import BundleError, ConfigError
 from ferlab.faces import FaceCrop
 from ferlab.models import build
 from ferlab.past import Past
-from ferlab.runner import softmax
+from ferlab.runner import Prediction, softmax
 from ferlab.spec import ModelSpec
 
 LABELS = ("anger", "happiness", "neutral")
@@ -106,6 +106,52 @@ def test_predict_with_an_affect_head_only():
     assert answer.expression == {}
     assert -1 <= answer.valence <= 1
     assert -1 <= answer.arousal <= 1
+
+
+def test_several_faces_are_answered_in_their_order_and_one_as_one(bundle):
+    faces = RNG.integers(0, 256, (70, 20, 16, 3), dtype=np.uint8)  # more than one batch
+    answers = bundle.predict(faces)
+    logits = bundle.logits(np.stack([bundle.spec.prepare(face) for face in faces]))["expression"]
+    shares = softmax(logits / 1.7)
+    assert [answer.label for answer in answers] == [LABELS[i] for i in shares.argmax(1)]
+    assert [answer.expression["anger"] for answer in answers] == pytest.approx(list(shares[:, 0]), rel=1e-5)
+    assert bundle.predict(list(faces)) == answers
+    assert bundle.predict([faces[0]]) == [bundle.predict(faces[0])]
+    assert bundle.predict(np.ascontiguousarray(faces[..., ::-1]), colour="bgr") == answers
+    assert bundle.predict([]) == []
+
+
+def test_embeddings_are_what_the_heads_answer_from(bundle):
+    faces = RNG.integers(0, 256, (3, 20, 16, 3), dtype=np.uint8)
+    found = bundle.embeddings(faces)
+    assert (found.shape, found.dtype) == ((3, 8), np.float32)
+    head = bundle.net.heads["expression"]
+    logits = found @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    prepared = np.stack([bundle.spec.prepare(face) for face in faces])
+    np.testing.assert_allclose(logits, bundle.logits(prepared)["expression"], rtol=1e-5)
+    assert bundle.embeddings(faces[0]).shape == (1, 8)
+    assert bundle.embeddings([]).shape == (0, 8)
+
+
+def test_what_is_printed_is_short(bundle, folder):
+    assert repr(bundle.spec) == f"ModelSpec(anger, happiness, neutral; 16 px gray; digest {bundle.spec.digest})"
+    weights = f"{bundle.parameters:,} weights"
+    assert (
+        repr(load_bundle(folder)) == f"Bundle(custom_cnn, {weights}; anger, happiness, neutral; 16 px gray; {folder})"
+    )
+    answer = Prediction({"anger": 0.75, "fear": 0.125, "neutral": 0.12, "sadness": 0.005}, -0.25, 0.5)
+    assert repr(answer) == "Prediction(anger 0.750, fear 0.125, neutral 0.120, …, valence -0.25, arousal +0.50)"
+    assert (answer.label, Prediction({}, 0.1, 0.2).label) == ("anger", None)
+
+
+def test_a_bundle_shows_its_card_and_labels(bundle, folder):
+    loaded = ferlab.load(folder.parent)
+    assert (loaded.card, loaded.labels) == ("a card", LABELS)
+    (folder / "README.md").unlink()
+    with pytest.raises(BundleError, match=r"must hold README.md, got No such file"):
+        loaded.card  # noqa: B018
+    with pytest.raises(BundleError, match="must have been saved to have a card"):
+        bundle.card  # noqa: B018
 
 
 def test_softmax_of_large_logits_is_finite():

@@ -1,7 +1,7 @@
 """`ferlab evaluate`: score a bundle on a dataset and write a report."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,31 +28,31 @@ class EvaluateConfig(Settings):
     bundle: str = config.MISSING
     data: dict[str, Any] = field(default_factory=dict)
     device: str = "auto"
+    show_faces: bool | None = None
     out: str | None = None
 
 
 def evaluate(invocation: "Invocation") -> None:
-    """Score a bundle on a split, print the numbers and write report.json and report.html."""
+    """Score a bundle on a split, print the numbers and write report.html, report.json and predictions.csv."""
     settings = config.typed(config.compose(invocation.command.config, invocation.overrides), EvaluateConfig)
 
     from ferlab.bundle import pick_device
-    from ferlab.evaluation.page import check_folder, write_report
-    from ferlab.evaluation.predictions import predict, unseen
-    from ferlab.evaluation.report import score
+    from ferlab.evaluation.page import check_folder
+    from ferlab.evaluation.run import evaluate as scored
     from ferlab.formats import open_model
 
     model = open_model(settings.bundle, pick_device(settings.device))
     source: Source = config.instantiate(settings.data)
     folder = Path(settings.out or default_folder(model.path or Path(), source.name, settings))
     check_folder(folder)
-    watch = partial(progress, "scoring")
-    predictions = predict(model, source, settings.split, settings.tta, settings.batch_size, watch)
-    kept = unseen(predictions, [model]) if settings.unseen else predictions
-    report = score(kept, model, source, settings, left_out=len(predictions) - len(kept))
-    write_report(report, source.split(settings.split), folder)
+    shared = {each.name: getattr(settings, each.name) for each in fields(Settings)}
+    report = scored(model, source, **shared, watch=partial(progress, "scoring"))
+    page = report.write(folder, settings.show_faces)
     screen = Screen()
     print_report(report, screen)
-    screen.say(f"report: {folder / 'report.html'}")
+    if source.confidential and not settings.show_faces:
+        screen.say(f"faces are left out of the report: {source.licence}; show_faces=true shows them")
+    screen.say(f"report: {page}")
 
 
 def default_folder(bundle: Path, dataset: str, settings: Settings) -> Path:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from ferlab import config
-from ferlab.errors import ConfigError, DataError, printable, suggest
+from ferlab.errors import ConfigError, DataError, suggest
+from ferlab.evaluation.text import no_formula
 from ferlab.screen import Screen
 
 if TYPE_CHECKING:
@@ -40,12 +41,10 @@ def predict(invocation: "Invocation") -> None:
     paths = find_pictures(settings.source)
 
     from ferlab.bundle import pick_device
-    from ferlab.data.images import read_image
     from ferlab.formats import open_model
 
     bundle = open_model(settings.bundle, pick_device(settings.device))
-    answers = [(path, bundle.predict(read_image(path))) for path in paths]
-    WRITERS[settings.format](bundle, answers, settings.top)
+    WRITERS[settings.format](bundle, list(zip(paths, bundle.predict(paths), strict=True)), settings.top)
 
 
 def find_pictures(source: str) -> list[Path]:
@@ -125,15 +124,7 @@ def write_csv(bundle: "Runner", answers: Answers, top: int) -> None:
         likeliest = list(answer.expression)[:1]
         shares = [f"{answer.expression[name]:.6f}" for name in names]
         numbers = [f"{value:.6f}" for value in (answer.valence, answer.arousal) if value is not None]
-        writer.writerow([_no_formula(str(path)), *map(_no_formula, likeliest), *shares, *numbers])
-
-
-def _no_formula(text: str) -> str:
-    """The text, printable, with an apostrophe before it if a spreadsheet would run it, as OWASP's page on CSV injection
-    says.
-    """
-    shown = printable(text)
-    return f"'{shown}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else shown
+        writer.writerow([no_formula(str(path)), *map(no_formula, likeliest), *shares, *numbers])
 
 
 WRITERS = {"table": write_table, "json": write_json, "csv": write_csv}

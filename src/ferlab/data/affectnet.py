@@ -104,6 +104,7 @@ def affectnet(
         absent=absent,
         protocol=_protocol(name, classes, holdout, seed, face),
         licence=LICENCE,
+        confidential=True,
         face=face,
         mapping=mapping,
         official=official,

@@ -80,6 +80,7 @@ def _source(subset: Subset, root: Path, pictures: Pictures, crop: FaceCrop, vali
         protocol=f"RAF-DB, {len(subset.labels)} {subset.kind} classes, {tree.title}, official test; "
         f"validation: {100 * validation:g} % of each class of train, copies together, seed {seed}",
         licence=LICENCE,
+        confidential=True,
         face=crop,
         unread=tree.unread,
         mapping={str(i): label for i, label in enumerate(subset.labels, 1)},

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferlab.data.images import Images, Picked
-from ferlab.errors import DataError
+from ferlab.errors import DataError, printable
 from ferlab.faces import FaceCrop
 from ferlab.labels import check_labels
 from ferlab.spec import Image
@@ -50,6 +50,9 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"Split({self.name}, {len(self):,} faces)"
 
     @cached_property
     def pictures(self) -> str:
@@ -93,6 +96,7 @@ class Source:
         official: split -> the published number of pictures under this protocol, where there is one.
         dropped: reason -> number of pictures left out by the protocol.
         unread: place -> number of pictures there that are in no split, though no protocol says so.
+        confidential: whether the licence forbids to pass the pictures on; reports show none of them unless told to.
     """
 
     name: str
@@ -107,6 +111,7 @@ class Source:
     dropped: Mapping[str, int] = field(default_factory=dict)
     unread: Mapping[str, int] = field(default_factory=dict)
     protocols: Mapping[SplitName, str] = field(default_factory=dict)
+    confidential: bool = False
 
     def __post_init__(self) -> None:
         check_labels(self.labels)
@@ -117,6 +122,10 @@ class Source:
                     f"{self.name} {split.name}: class ids must be 0 to {len(self.labels) - 1}, got {ids.min()} to "
                     f"{ids.max()}; check the label mapping"
                 )
+
+    def __repr__(self) -> str:
+        faces = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
+        return printable(f"Source({self.name}: {faces} faces; {', '.join(self.labels) or 'no expressions'})")
 
     def split(self, name: str) -> Split:
         """The split called `name`; DataError with the reason if it is absent."""

@@ -23,7 +23,6 @@ from ferlab.evaluation.repeats import named
 from ferlab.evaluation.report import Report, unseen_only
 from ferlab.evaluation.text import percent
 from ferlab.files import read_json
-from ferlab.labels import AFFECT
 from ferlab.metrics import LOWER_IS_BETTER
 from ferlab.provenance import commit
 
@@ -135,12 +134,7 @@ class Entry:
     @classmethod
     def of(cls, report: Report, predictions: Predictions) -> "Entry":
         """From a report, and the answers that it is of."""
-        expression, affect = expression_of(report), report.affect
-        scores = {name: expression.scores[name] for name in EXPRESSION_METRICS if name != "ece"}
-        own = expression.calibration.ece_bundle
-        scores |= {"ece": expression.calibration.ece_before if own is None else own}
-        if affect is not None:
-            scores |= {f"{name}_ccc": affect.scores[name]["ccc"] for name in AFFECT if name in affect.scores}
+        scores = {name: report.scores[name] for name in COLUMNS if name in report.scores}
         labelled = predictions.take(predictions.labelled)
         return cls(report, scores, labelled.probabilities().argmax(1) == labelled.labels)
 

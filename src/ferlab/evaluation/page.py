@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -11,7 +12,6 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from ferlab.data.source import Split
 from ferlab.errors import ConfigError
 from ferlab.evaluation import affect_plots, plots
 from ferlab.evaluation.affect import Affect
@@ -19,6 +19,7 @@ from ferlab.evaluation.comparison import COLUMNS, Comparison
 from ferlab.evaluation.expression import Expression
 from ferlab.evaluation.report import Report
 from ferlab.evaluation.slice_plots import slice_intervals
+from ferlab.evaluation.table import FILE, as_csv, table
 from ferlab.evaluation.text import decimal, p_value, percent, plain, points, shortened, signed, stated
 from ferlab.files import creating_folder, write_json, write_text
 from ferlab.labels import AFFECT
@@ -27,13 +28,24 @@ from ferlab.spec import Image
 THUMBNAIL_PX = 96  # the longer side of a face that is larger; smaller ones stay as they are
 
 
-def write_report(report: Report, split: Split, folder: Path) -> None:
-    """Write report.json and report.html to `folder`; `split` is where the faces of the mistakes are read from.
+def write_report(report: Report, folder: Path, show_faces: bool | None = None) -> Path:
+    """Write report.json, report.html and predictions.csv to `folder`.
+
+    Args:
+        report: what to write.
+        folder: a new one, or an older report's.
+        show_faces: whether the page shows the faces of the mistakes; None for all data but that which is confidential.
+
+    Returns:
+        The page.
 
     Raises:
         ConfigError: the folder holds something else, or cannot be written.
     """
-    write_folder(folder, "report", asdict(report), render(report, split))
+    shown = not report.dataset.confidential if show_faces is None else show_faces
+    csv = as_csv(table(report.answers, report.faces))
+    write_folder(folder, "report", report.document(), render(report, shown), {FILE: csv})
+    return folder / "report.html"
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
@@ -43,13 +55,18 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 
 def check_folder(folder: Path, kind: str = "report") -> None:
     """Raise a ConfigError unless `folder` is absent, empty or an older report: anything else would be deleted."""
-    files = {f"{kind}.json", f"{kind}.html"}
-    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= files):
+    record = f"{kind}.json"
+    files = {record, f"{kind}.html", FILE}
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else {""} if folder.exists() else set()
+    if not found <= files or (FILE in found and record not in found):  # predictions.csv alone may be anybody's
         raise ConfigError(f"out must be a new folder or an older report's, got {folder} with other files; set out=…")
 
 
-def write_folder(folder: Path, kind: str, document: Mapping[str, Any], page: str) -> None:
-    """Write `kind`.json and `kind`.html to `folder`, which appears whole or not at all and replaces an older report.
+def write_folder(
+    folder: Path, kind: str, document: Mapping[str, Any], page: str, others: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Write `kind`.json, `kind`.html and others by name to `folder`, which appears whole or not at all and replaces an
+    older report.
 
     Raises:
         ConfigError: the folder holds something else, or cannot be written.
@@ -59,6 +76,8 @@ def write_folder(folder: Path, kind: str, document: Mapping[str, Any], page: str
         with creating_folder(folder) as temporary:
             write_json(temporary / f"{kind}.json", document)
             write_text(temporary / f"{kind}.html", page)
+            for name, text in others.items():
+                write_text(temporary / name, text.encode("utf-8", "backslashreplace").decode())
     except OSError as error:
         raise ConfigError(f"cannot write the report to {folder}: {error.strerror}; set out=…") from error
 
@@ -73,7 +92,7 @@ def template(name: str, package: str = "ferlab.evaluation") -> jinja2.Template:
     return environment.get_template(name)
 
 
-def render(report: Report, split: Split) -> str:
+def render(report: Report, show_faces: bool = True) -> str:
     """The HTML of a report; every word from the bundle or the dataset is escaped."""
     drawn: dict[str, Figure] = {}
     overall: dict[str, float] = {}
@@ -81,7 +100,7 @@ def render(report: Report, split: Split) -> str:
     if expression := report.expression:
         drawn |= _expression_figures(expression)
         overall["accuracy"] = expression.scores["accuracy"]
-        faces = [_png(split.read(mistake.row)) for mistake in expression.mistakes]
+        faces = [_png(report.faces.read(mistake.row)) for mistake in expression.mistakes if show_faces]
     if affect := report.affect:
         drawn |= _affect_figures(affect)
         overall |= {f"{name}_ccc": affect.scores[name]["ccc"] for name in AFFECT if name in affect.scores}
@@ -89,6 +108,15 @@ def render(report: Report, split: Split) -> str:
         drawn["slices"] = slice_intervals(report.slices, overall)
     figures = {name: plots.data_uri(figure) for name, figure in drawn.items()}
     return template("report.html.j2").render(report=report, figures=figures, faces=faces)
+
+
+def render_summary(report: Report) -> str:
+    """A part of a page for a notebook: how it was scored, the cautions, scores and confusion; no faces."""
+    confusion = None
+    if report.expression:
+        counts = np.array(report.expression.confusion)
+        confusion = plots.data_uri(plots.confusion_matrix(counts, list(report.expression.classes), normalised=True))
+    return template("summary.html.j2").render(report=report, confusion=confusion)
 
 
 def _expression_figures(expression: Expression) -> dict[str, Figure]:

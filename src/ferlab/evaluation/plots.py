@@ -30,6 +30,16 @@ STYLE: Any = {  # Any, for matplotlib types the keys as one literal of all their
 }  # fmt: skip
 
 
+class Picture(Figure):
+    """A figure that a notebook shows though pyplot, which is global, does not know it."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            self.savefig(buffer, format="png", dpi=100)
+        return buffer.getvalue()
+
+
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Draw under the style of this module, and leave matplotlib's settings as they were."""
 
@@ -188,7 +198,7 @@ def curves(rows: Sequence[Mapping[str, float]]) -> Figure:
         rows: one mapping an epoch with the key "epoch" and any of PANELS' keys; a panel without a value is left out.
     """
     filled = {title: lines for title, lines in PANELS.items() if any(key in row for row in rows for key in lines)}
-    figure = Figure(figsize=(10, 3 * ((len(filled) + 1) // 2)), layout="constrained")
+    figure = Picture(figsize=(10, 3 * ((len(filled) + 1) // 2)), layout="constrained")
     for place, (title, lines) in enumerate(filled.items(), 1):
         axes = figure.add_subplot((len(filled) + 1) // 2, 2, place)
         for key, (name, colour) in lines.items():

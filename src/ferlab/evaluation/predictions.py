@@ -78,6 +78,11 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.faces)
 
+    def __repr__(self) -> str:
+        answers = [", ".join(self.names)] * (self.logits is not None)
+        answers += ["valence and arousal"] * (self.affect is not None)
+        return f"Predictions({len(self):,} faces: {', '.join(answers)})"
+
     @property
     def labelled(self) -> npt.NDArray[np.bool_]:
         """(n,) whether the expression head can be scored on a face."""

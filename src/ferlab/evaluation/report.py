@@ -1,14 +1,16 @@
 """The report of an evaluation: one record, of which report.json, the terminal's tables and the page are three views."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ferlab import __version__
 from ferlab.data.source import Source, Split
+from ferlab.errors import printable
 from ferlab.evaluation.affect import Affect, score_affect
 from ferlab.evaluation.baselines import affect_baseline, baselines
 from ferlab.evaluation.checks import Seen, common_heads, count_caution, crop_caution, seen_faces
@@ -16,11 +18,16 @@ from ferlab.evaluation.expression import Expression, score_expression
 from ferlab.evaluation.predictions import Predictions
 from ferlab.evaluation.settings import Settings
 from ferlab.evaluation.slices import Attribute, score_slices
+from ferlab.evaluation.table import table
 from ferlab.evaluation.tta import crop_side, view_count
 from ferlab.labels import AFFECT
 from ferlab.provenance import commit
 from ferlab.runner import Runner
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SHOWN = ("accuracy", "macro_f1", "valence_ccc", "arousal_ccc")  # scores, where a report is printed
 FORMAT = 3  # of report.json; 2 had `selection` in place of `seen` and `trained`, and none of the figures' numbers
 
 
@@ -46,6 +53,7 @@ class Dataset:
     name: str
     protocol: str
     licence: str
+    confidential: bool
     digest: str
     split: str
     images: int
@@ -57,7 +65,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Report:
-    """All that a reader needs of a model's score on a split; `dataclasses.asdict` of it is report.json.
+    """All that a reader needs of a model's score on a split; `document` of it is report.json.
 
     Attributes:
         format: FORMAT.
@@ -72,6 +80,7 @@ class Report:
         seen: what the model knew of these faces.
         expression, affect: the score of each head; None where the model lacks it or no face is labelled for it.
         slices: attribute -> the scores of its values; empty if the split has none.
+        answers, faces: what was scored, and the split that it is of; not in report.json.
     """
 
     format: int
@@ -88,6 +97,73 @@ class Report:
     expression: Expression | None
     affect: Affect | None
     slices: dict[str, Attribute]
+    answers: Predictions
+    faces: Split
+
+    def document(self) -> dict[str, Any]:
+        """report.json: everything but the answers and the faces, as plain values."""
+        result: dict[str, Any] = _plain({k: v for k, v in vars(self).items() if k not in ("answers", "faces")})
+        return result
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Every score by name: those of `expression`, ece at the bundle's temperature, valence_ccc and arousal_ccc."""
+        result: dict[str, float] = {}
+        if self.expression is not None:
+            own = self.expression.calibration.ece_bundle
+            result |= self.expression.scores
+            result["ece"] = self.expression.calibration.ece_before if own is None else own
+        if self.affect is not None:
+            found = self.affect.scores
+            result |= {f"{name}_ccc": found[name]["ccc"] for name in AFFECT if name in found}
+        return result
+
+    @property
+    def confusion(self) -> "DataFrame | None":
+        """Faces by true label (rows) and predicted one (columns); None if no expressions were scored."""
+        import pandas as pd
+
+        if self.expression is None:
+            return None
+        names = list(self.expression.classes)
+        return pd.DataFrame(self.expression.confusion, pd.Index(names, name="true"), pd.Index(names, name="predicted"))
+
+    @property
+    def predictions(self) -> "DataFrame":
+        """A row a scored face, the columns of predictions.csv: see `ferlab.evaluation.table.table`."""
+        import pandas as pd
+
+        return pd.DataFrame(table(self.answers, self.faces))
+
+    def write(self, folder: str | Path, show_faces: bool | None = None) -> Path:
+        """Write report.html, report.json and predictions.csv, as `ferlab.evaluation.page.write_report` does.
+
+        Returns:
+            The page.
+        """
+        from ferlab.evaluation.page import write_report
+
+        return write_report(self, Path(folder), show_faces)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from ferlab.evaluation.page import render_summary
+
+        return render_summary(self)
+
+    def __repr__(self) -> str:
+        where = f"{self.bundle.model.get('name')} on {self.dataset.name} {self.dataset.split}"
+        shown = [f"{key} {self.scores[key]:.3f}" for key in SHOWN if key in self.scores]
+        return printable(f"Report({where}, {self.dataset.images:,} faces: {', '.join(shown)})")
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as dicts, also within dicts and lists."""
+    if is_dataclass(value):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def score(predictions: Predictions, model: Runner, source: Source, settings: Settings, left_out: int = 0) -> Report:
@@ -131,6 +207,8 @@ def score(predictions: Predictions, model: Runner, source: Source, settings: Set
         expression=expression,
         affect=affect,
         slices=score_slices(predictions, settings),
+        answers=predictions,
+        faces=split,
     )
 
 
@@ -216,6 +294,7 @@ def _dataset(source: Source, split: Split, images: int) -> Dataset:
         name=source.name,
         protocol=source.protocol_of(split.name),
         licence=source.licence,
+        confidential=source.confidential,
         digest=source.digest(),
         split=split.name,
         images=images,

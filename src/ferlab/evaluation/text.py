@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ferlab.errors import printable
+
 NAME = 32  # characters of a model's name
 SHARES = ("accuracy", "macro_f1", "mean_recall", "ece")  # scores that are stated in per cent
 
@@ -38,6 +40,14 @@ def shortened(name: str, width: int = NAME) -> str:
         return name
     tail = (width - 1) // 2
     return f"{name[: width - 1 - tail]}…{name[len(name) - tail :]}"
+
+
+def no_formula(text: str) -> str:
+    """The text, printable, with an apostrophe before it if a spreadsheet would run it, as OWASP's page on CSV injection
+    says.
+    """
+    shown = printable(text)
+    return f"'{shown}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else shown
 
 
 def plain(value: Any) -> str:

@@ -145,21 +145,25 @@ def read(path: str | Path, threads: int = 1) -> "Exported":
 
 
 def open_model(path: str | Path, device: str = "cpu", threads: int = 1) -> "Runner":
-    """A bundle, by its or its run's folder, or an exported file.
+    """A bundle, by its or its run's folder, or an exported file: `ferlab.load`.
 
     Args:
         path: where it is.
-        device: of a bundle; exported files run on the CPU.
+        device: of a bundle, see `load_bundle`; exported files run on the CPU.
         threads: of an exported file; a bundle takes torch's.
+
+    Returns:
+        What has `spec`, `labels`, `card`, `predict` and `answers`, and `embeddings` where the weights are there.
 
     Raises:
         BundleError, ExportError: nothing there, or not what it claims to be.
     """
-    if Path(path).suffix and not Path(path).is_dir():
-        return read(path, threads)
+    found = Path(path).expanduser()
+    if found.suffix and not found.is_dir():
+        return read(found, threads)
     from ferlab.bundle import load_bundle
 
-    return load_bundle(path, device)
+    return load_bundle(found, device)
 
 
 def _need(what: str, packages: tuple[str, ...], extra: str | None) -> None:

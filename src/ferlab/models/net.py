@@ -52,11 +52,15 @@ class Net(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Answer a batch; see the class."""
-        features = self.backbone(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
+        features = self.features(images)
         outputs = {name: head(features) for name, head in self.heads.items()}
         if "affect" in outputs:
             outputs["affect"] = outputs["affect"].tanh()
         return outputs
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the heads answer from, (n, backbone.width)."""
+        return self.backbone(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
 
 
 def conv_bn(channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

@@ -1,20 +1,24 @@
-"""What a person sees of a run: a live bar on a terminal, a line an epoch everywhere."""
+"""What a person sees of a run: a live bar on a terminal and in a notebook, a line an epoch everywhere."""
 
+import io
 import time
 from collections.abc import Mapping
+from importlib import import_module
 from types import TracebackType
 from typing import Any
 
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
-from ferlab.screen import Screen
+from ferlab.screen import Screen, in_notebook
 from ferlab.training.fit import Step
 
 WARM_UP_STEPS = 3
+REDRAW_S = 0.25  # seconds between two pictures of the bar
+NOTEBOOK_WIDTH = 100  # columns
 
 
 class ProgressView:
-    """Shows steps and epochs. On anything but a terminal there is no bar.
+    """Shows steps and epochs. On anything but a terminal or in a notebook there is no bar.
 
     Args:
         screen: where to print.
@@ -34,8 +38,10 @@ class ProgressView:
             TextColumn("{task.fields[rate]:,.0f} images/s  loss {task.fields[loss]:.3f}  lr {task.fields[lr]:.2g}"),
             TimeRemainingColumn(compact=True),
         ]
-        self._bar = Progress(*columns, console=screen, transient=True, refresh_per_second=4)
+        self._bar = Progress(*columns, console=screen, transient=True, refresh_per_second=1 / REDRAW_S)
         self._task = self._bar.add_task("", total=None, epoch=0, epochs=epochs, rate=0.0, loss=0.0, lr=0.0)
+        self._cell: Any = None
+        self._drawn = 0.0  # time at which it was in the cell
         self._epoch = 0
         self._mark = (0.0, 0)  # time, and faces seen then
         self._first: tuple[float, int] | None = None  # time, and step of the run, from which the estimate counts
@@ -44,6 +50,8 @@ class ProgressView:
     def __enter__(self) -> "ProgressView":
         if self.screen.is_terminal:
             self._bar.start()
+        elif in_notebook() and not self.screen.quiet:
+            self._cell = _notebook_cell()
         return self
 
     def __exit__(
@@ -51,11 +59,13 @@ class ProgressView:
     ) -> None:
         if self.screen.is_terminal:
             self._bar.stop()
+        if self._cell is not None:
+            self._cell.update(_plain_text(""), raw=True)
 
     def step(self, step: Step) -> None:
         """Show where an epoch is, and once how long the run will take."""
         self._estimate(step)
-        if not self.screen.is_terminal:
+        if not self.screen.is_terminal and self._cell is None:
             return
         done, total = (step.epoch - 1) * step.steps + step.step, self.epochs * step.steps
         if step.epoch != self._epoch:  # validation lay between: measure the rate anew
@@ -66,6 +76,11 @@ class ProgressView:
         rate = (step.faces - faces) / max(time.perf_counter() - then, 1e-9)
         shown: dict[str, Any] = {"epoch": step.epoch, "rate": rate, "loss": step.loss, "lr": step.lr}
         self._bar.update(self._task, completed=done, **shown)
+        if self._cell is not None and time.perf_counter() - self._drawn > REDRAW_S:
+            text = io.StringIO()
+            Screen(file=text, width=NOTEBOOK_WIDTH).print(self._bar.get_renderable())
+            self._cell.update(_plain_text(text.getvalue()), raw=True)
+            self._drawn = time.perf_counter()
 
     def _estimate(self, step: Step) -> None:
         """Say how long the run will take, once ten seconds and ten steps after its first ones, which warm up."""
@@ -99,6 +114,18 @@ class ProgressView:
             f"{' *' if is_best else '  '}  |  lr {metrics['train/lr']:.2e}  "
             f"{metrics['time/images_per_s']:,.0f} images/s  {metrics['time/epoch_s']:.1f} s",
         )
+
+
+def _notebook_cell() -> Any:
+    """A place in the output of a notebook's cell whose content can be replaced.
+
+    rich has a bar for notebooks too, which needs ipywidgets; this needs nothing.
+    """
+    return import_module("IPython.display").display(_plain_text(""), raw=True, display_id=True)
+
+
+def _plain_text(text: str) -> dict[str, str]:
+    return {"text/plain": text}
 
 
 def _duration(seconds: float) -> str:

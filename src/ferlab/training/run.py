@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning_fabric import Fabric
+from matplotlib.figure import Figure
 
 from ferlab import config
 from ferlab.bundle import Bundle, load_bundle
 from ferlab.data.source import Source
+from ferlab.errors import printable
+from ferlab.evaluation import plots
 from ferlab.files import write_text
 from ferlab.metrics import LOWER_IS_BETTER
 from ferlab.screen import Screen
@@ -27,6 +30,9 @@ from ferlab.training.record import announce, compare, describe, note_concordance
 from ferlab.training.seen import past_of_run
 from ferlab.training.state import Best, Position, load_checkpoint, save_checkpoint
 from ferlab.training.tracking import Tracker, TrackerOptions
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -53,14 +59,28 @@ class Run:
     is_main_process: bool
 
     @property
-    def history(self) -> list[dict[str, float]]:
-        """A row an epoch: the lines of metrics.jsonl."""
-        return self.folder.rows(self.position.epoch)
+    def history(self) -> "DataFrame":
+        """The metrics of the finished epochs, as metrics.jsonl has them: a row an epoch, whose number is the index."""
+        import pandas as pd
+
+        rows = self.folder.rows(self.position.epoch)
+        numbers = pd.Index([int(row["epoch"]) for row in rows], name="epoch")
+        return pd.DataFrame([{k: v for k, v in row.items() if k != "epoch"} for row in rows], numbers)
+
+    def plot(self) -> Figure:
+        """Loss, scores and learning rate over the epochs; a dot marks the best."""
+        return plots.curves(self.folder.rows(self.position.epoch))
 
     @property
     def bundle(self) -> Bundle:
         """The best epoch's bundle, on the CPU; BundleError if the run stopped before its first epoch ended."""
         return load_bundle(self.folder.bundle)
+
+    def __repr__(self) -> str:
+        monitor, best, stopped = self.config.trainer.monitor, self.best, ", stopped" if self.stopped else ""
+        done = f"{self.position.epoch} of {self.config.trainer.epochs} epochs{stopped}"
+        score = f"best {monitor} {best.value:.4f} at epoch {best.epoch}" if best.epoch else "no epoch ended"
+        return printable(f"Run({self.folder.path}: {done}, {score})")
 
 
 def train(

@@ -57,6 +57,7 @@ def test_the_npy_release_by_hand(root):
     assert "not public" in source.absent["test"]
     assert source.mapping["3"] == "surprise"
     assert "research" in source.licence
+    assert source.confidential
 
 
 def test_seven_classes_leave_contempt_out(root):

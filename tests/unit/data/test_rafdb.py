@@ -128,6 +128,7 @@ def test_the_compound_set_is_read_from_its_tree_or_the_folder_above(written):
     source = rafdb_compound(str(folder))
     assert source.labels == RAFDB_COMPOUND
     assert "11 compound classes" in source.protocol
+    assert source.confidential
     found = {face: label for split in members(source).values() for face, label in split.items()}
     assert found == {face: label for face, (_, label) in drawn(RAFDB_COMPOUND).items()}
     assert len(set(found.values())) > 7

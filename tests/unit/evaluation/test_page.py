@@ -52,6 +52,11 @@ def test_only_an_older_report_may_be_replaced(tmp_path):
     check_folder(tmp_path)
     with pytest.raises(ConfigError, match="with other files"):
         check_folder(tmp_path, "compare")
+    (tmp_path / "predictions.csv").touch()
+    check_folder(tmp_path)
+    (tmp_path / "report.json").unlink()  # somebody else's table
+    with pytest.raises(ConfigError, match="with other files"):
+        check_folder(tmp_path)
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ConfigError, match="with other files; set out="):
         check_folder(tmp_path)

@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 
+import ferlab
 from ferlab import formats
 from ferlab.errors import ExportError
 from ferlab.formats.onnx import metadata, model_of, read, save, write
@@ -34,6 +35,19 @@ def exported(tmp_path, make_bundle, make_seal, faces, written):
         return bundle, path
 
     return make
+
+
+def test_load_opens_it_and_it_predicts_as_the_bundle_does(exported):
+    bundle, path = exported(affect=True)
+    crops = np.random.default_rng(1).integers(0, 256, (3, 20, 24, 3), dtype=np.uint8)
+    loaded = ferlab.load(str(path))
+    for answer, wanted in zip(loaded.predict(crops), bundle.predict(crops), strict=True):
+        assert answer.expression == pytest.approx(wanted.expression, abs=1e-5)
+        assert (answer.valence, answer.arousal) == pytest.approx((wanted.valence, wanted.arousal), abs=1e-5)
+    assert loaded.labels == bundle.labels
+    assert repr(loaded) == f"Exported(custom_cnn; neutral, happiness, anger, valence and arousal; 16 px gray; {path})"
+    with pytest.raises(ExportError, match=r"embeddings must come from a bundle, got .*model.onnx, which gives answers"):
+        loaded.embeddings(crops)
 
 
 def refused(path, said):
@@ -94,6 +108,7 @@ def test_reading_it_needs_no_torch(exported):
     code = f"""
 import sys
 import numpy as np
+import ferlab
 from ferlab import formats
 print(formats.read({str(path)!r}).answers(np.zeros((2, 1, 16, 16), np.uint8))["expression"].shape)
 assert not {{"torch", "hydra"}} & set(sys.modules), set(sys.modules)

@@ -1,4 +1,6 @@
 import io
+import sys
+from types import SimpleNamespace
 
 from ferlab.screen import Screen
 from ferlab.training.fit import Step
@@ -35,6 +37,23 @@ def test_a_terminal_shows_epoch_speed_loss_rate_and_time_left():
     assert "loss 1.400" in text
     assert "lr 0.02" in text
     assert "epoch   2/4  loss 1.2500" in text  # the line stays when the bar is gone
+
+
+def test_a_notebook_shows_the_bar_in_one_place_and_wipes_it(monkeypatch):
+    shown = []
+    cell = SimpleNamespace(update=lambda data, raw: shown.append(data["text/plain"]))
+    place = SimpleNamespace(display=lambda data, raw, display_id: cell)
+    notebook = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=None), display=place)
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    monkeypatch.setitem(sys.modules, "IPython.display", place)
+    text = io.StringIO()
+    with ProgressView(Screen(file=text, width=120), 4, "accuracy") as view:
+        view.step(Step(2, 5, 10, 50, 1.5, 0.02))
+        view.step(Step(2, 6, 10, 60, 1.4, 0.02))  # too soon to be drawn
+    assert len(shown) == 2
+    assert shown[0].startswith("epoch 2/4")
+    assert "loss 1.500" in shown[0]
+    assert (shown[1], text.getvalue()) == ("", "")
 
 
 def told_of_time(monkeypatch, seconds_a_step: float, steps: int, device: str = "cpu") -> str:
