@@ -99,34 +99,44 @@ def epoch_order(split: Split, sampler: str, seed: int, epoch: int) -> Rows:
     return drawn
 
 
+def steps_of(faces: int, batch_size: int) -> int:
+    """Optimizer steps of an epoch. A single face that is left goes with the step before: batch normalisation of
+    features without height and width needs two, and would end a training after its first epoch.
+    """
+    return -(-faces // batch_size) - (faces % batch_size == 1 and faces > batch_size > 1)
+
+
 def plan(
     order: Rows, batch_size: int, pieces: int, seed: int, epoch: int, start: int = 0, rank: int = 0, world: int = 1
 ) -> list[Part]:
     """Cut an epoch into the parts of one process.
 
     A face and the one at the mirrored place of the step go to the same part: they are partners in MixUp and CutMix,
-    whichever way the step is cut, and nothing is read or augmented twice for it. So no part is of a single face, unless
-    that is alone in the middle.
+    whichever way the step is cut, and nothing is read or augmented twice for it. A face alone in the middle goes with
+    the pair before it, so no part is of a single face unless the step is.
 
     Args:
         order: (n,) rows in the order in which they are seen.
-        batch_size: faces of an optimizer step over all processes; the last step has what is left.
+        batch_size: faces of an optimizer step over all processes; the last step has what is left, see `steps_of`.
         pieces: parts that a process cuts its pairs of a step into, to save memory.
         seed, epoch: of the random numbers.
         start: the first step, for a run that was stopped in the middle of an epoch.
         rank, world: which process of how many.
     """
     parts = []
-    for step in range(start, -(-len(order) // batch_size)):
-        positions = np.arange(step * batch_size, min((step + 1) * batch_size, len(order)))
+    steps = steps_of(len(order), batch_size)
+    for step in range(start, steps):
+        positions = np.arange(step * batch_size, (step + 1) * batch_size if step + 1 < steps else len(order))
         generator = torch.Generator().manual_seed(
             int(np.random.SeedSequence([seed, epoch, 1, step]).generate_state(1)[0])
         )
         uniform = torch.rand(len(positions), BatchAugment.DRAWS + 1, generator=generator)
-        pairs = np.arange(-(-len(positions) // 2))[rank::world]
+        middle = len(positions) // 2
+        pairs = np.arange(max(middle, 1))[rank::world]
         # A process without a face in a short last step still takes part in the all-reduce, with weight 0.
         for firsts in [p for p in np.array_split(pairs, pieces) if len(p)] or [np.zeros(1, np.int64)]:
-            local = np.union1d(firsts, len(positions) - 1 - firsts)  # in the middle a face is its own partner
+            last = [middle] if middle - 1 in firsts else []  # with the last pair; of an even step it is one of that
+            local = np.unique(np.concatenate([firsts, len(positions) - 1 - firsts, np.array(last, np.int64)]))
             share = len(local) / len(positions) if len(pairs) else 0.0
             parts.append(Part(step, positions[local], order[positions[local]], share, uniform[torch.from_numpy(local)]))
     return parts

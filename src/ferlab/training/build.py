@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from ferlab.config import instantiate
-from ferlab.data.loaders import FEEDS, Feed, Packed, Resident, Streamed, epoch_order, expected_draws
+from ferlab.data.loaders import FEEDS, Feed, Packed, Resident, Streamed, epoch_order, expected_draws, steps_of
 from ferlab.data.packed import packed_shape
 from ferlab.data.source import Source, Split
 from ferlab.errors import ConfigError, DataError, SpecError, suggest
@@ -80,7 +80,7 @@ def build_fit(
     augment = None if config.augment.batch is None else instantiate(config.augment.batch)
     sample = None if config.augment.sample is None else instantiate(config.augment.sample)
     order = partial(epoch_order, train, config.trainer.sampler, config.seed)
-    steps = -(-len(order(0)) // config.trainer.batch_size)
+    steps = steps_of(len(order(0)), config.trainer.batch_size)
     teacher = build_teacher(config, loss, spec, fabric)  # before the state, which sets the random generators
     state = build_state(config, spec, loss, fabric, steps)
     return Fit(

@@ -1,6 +1,5 @@
 """The training loop: a generator of epochs. The caller logs, keeps the best and stops by leaving the loop."""
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ferlab.data.loaders import Batch, Feed, Part, Rows, plan
+from ferlab.data.loaders import Batch, Feed, Part, Rows, plan, steps_of
 from ferlab.data.source import Split
 from ferlab.errors import TrainingError
 from ferlab.losses import distribution
@@ -135,7 +134,7 @@ def train_epoch(run: Fit) -> bool:
     epoch = state.position.epoch
     fabric = state.fabric
     order = run.order(epoch)
-    steps = math.ceil(len(order) / options.batch_size)
+    steps = steps_of(len(order), options.batch_size)
     parts = plan(
         order, options.batch_size, options.accumulate, run.seed, epoch, state.position.step,
         fabric.global_rank, fabric.world_size,
@@ -158,7 +157,7 @@ def train_epoch(run: Fit) -> bool:
         first_bad = torch.where((first_bad < 0) & ~torch.isfinite(loss), index, first_bad)
         position = state.position
         position.step = index + 1
-        position.seen = min(position.step * options.batch_size, len(order))
+        position.seen = position.step * options.batch_size if position.step < steps else len(order)
         stopping = _asked_to_stop(run)
         if position.step % every == 0 or position.step == steps or stopping:
             _check(first_bad, epoch, run)

@@ -64,6 +64,15 @@ def test_a_frozen_backbone_stays_as_it_was_while_the_heads_learn(fabric):
     assert not same(net.backbone, backbone)
 
 
+@pytest.mark.parametrize("words", [["trainer.batch_size=21"], ["trainer.batch_size=9", "trainer.accumulate=4"]])
+def test_a_face_that_is_left_alone_ends_no_training(words, fabric):
+    dense = ["model=se_resnet", "model.options.hidden=8", "model.options.depth=1", "model.options.width=8"]
+    run = built(fabric, *dense, *words)
+    (epoch,) = fit(run)
+    assert run.state.position.seen == 0  # of the next epoch
+    assert np.isfinite(epoch.metrics["train/loss"])
+
+
 def test_the_loop_sees_what_the_sampler_draws(fabric):
     run = built(fabric, "trainer.sampler=weighted")
     seen, feed = [], run.train
