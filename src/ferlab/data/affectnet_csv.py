@@ -21,6 +21,7 @@ from ferlab.data.affectnet_annotations import (
 )
 from ferlab.data.affectnet_npy import FOLDERS
 from ferlab.data.cache import Arrays, cached
+from ferlab.data.lines import without_blank_end
 from ferlab.data.source import SplitName
 from ferlab.errors import DataError
 from ferlab.labels import canonical
@@ -245,7 +246,7 @@ def _batches(
     line = 1 + header
     try:
         for batch in pyarrow.csv.open_csv(
-            file,
+            without_blank_end(file),
             # In one thread, so that pyarrow can name the row that is malformed.
             read_options=pyarrow.csv.ReadOptions(
                 column_names=names, skip_rows=int(header), block_size=8 << 20, use_threads=False

@@ -13,6 +13,7 @@ import pyarrow.csv
 from ferlab.data.cache import Arrays, cached
 from ferlab.data.imagefolder import class_folders, read_folder, unread
 from ferlab.data.images import ArrayImages
+from ferlab.data.lines import without_blank_end
 from ferlab.data.source import Source, Split, SplitName
 from ferlab.errors import DataError
 from ferlab.labels import FER2013, canonical
@@ -135,7 +136,7 @@ def _batches(file: Path) -> Iterator[pa.RecordBatch]:
         raise DataError(f"{file}:1: columns must be {', '.join(columns)}, got '{header[:80]}'; is it the FER2013 file?")
     try:
         yield from pyarrow.csv.open_csv(
-            file,
+            without_blank_end(file),
             read_options=pyarrow.csv.ReadOptions(column_names=names, skip_rows=1, block_size=8 << 20, use_threads=True),
             parse_options=pyarrow.csv.ParseOptions(ignore_empty_lines=False),
             convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string())),

@@ -10,6 +10,7 @@ import pyarrow.csv
 
 from ferlab.data.fer2013 import LICENCE, USAGES, find_csv, read_faces, usage_images
 from ferlab.data.images import ArrayImages
+from ferlab.data.lines import without_blank_end
 from ferlab.data.source import Source, Split, SplitName
 from ferlab.errors import ConfigError, DataError, suggest
 from ferlab.labels import FERPLUS, FERPLUS_7
@@ -167,7 +168,7 @@ def read_votes(file: Path, usage: npt.NDArray[np.uint8], faces: Path) -> tuple[V
         types: dict[str, Any] = dict.fromkeys(COLUMNS, pa.int64()) | {"Usage": pa.string(), "Image name": pa.string()}
         options = pyarrow.csv.ConvertOptions(column_types=types, include_columns=header, strings_can_be_null=False)
         parse = pyarrow.csv.ParseOptions(ignore_empty_lines=False)
-        table = pyarrow.csv.read_csv(file, convert_options=options, parse_options=parse)
+        table = pyarrow.csv.read_csv(without_blank_end(file), convert_options=options, parse_options=parse)
     except (pa.ArrowInvalid, KeyError) as error:
         raise DataError(f"{file}: a row must be {', '.join(header)}: {error}; download it again") from error
     if table.num_rows != len(usage):

@@ -190,12 +190,23 @@ def read_image(path: Path) -> Image:
         raise _unreadable(path, error) from error
     try:
         bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+        if bgr is not None and bgr.max(initial=0) < 16 and 0 < (bits := _bits_used(encoded)) <= 12:
+            raise DataError(
+                f"{path} must use its 16 bits a value, got values of {bits} bits, which would be read as black; "
+                f"multiply them by {2 ** (16 - max(bits, 8))} or store it in 8 bits"
+            )
     except cv2.error:  # a header that promises more pixels than cv2 accepts
         bgr = None
     if bgr is None:
         raise DataError(f"{path} must be a picture, got {encoded.size} bytes that cannot be decoded; replace the file")
     rgb: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
     return rgb
+
+
+def _bits_used(encoded: npt.NDArray[np.uint8]) -> int:
+    """Bits of the largest value of a picture that stores 16 bits a value; 16 for any other, which uses what it has."""
+    stored = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    return 16 if stored is None or stored.dtype != np.uint16 else int(stored.max(initial=0)).bit_length()
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ferlab.data.damage import damaged, listening_to_libjpeg
 from ferlab.data.source import SPLITS, Source, Split, SplitName
 from ferlab.errors import DataError
 from ferlab.spec import Image
@@ -65,7 +66,7 @@ class Findings:
 
     Attributes:
         source: the dataset.
-        unreadable: one error a picture that cannot be read.
+        unreadable: one error a picture that cannot be read, or not as it was stored.
         pictures: those that can be.
         scopes: copies, where there are any.
         exact: sets of positions in `pictures` with equal pixels.
@@ -124,13 +125,16 @@ def verify(source: Source) -> Findings:
     unreadable: list[str] = []
     digests: list[bytes] = []
     thumbnails: list[Image] = []
-    for split, i, seen in _read_all(source):
-        if isinstance(seen, DataError):
-            unreadable.append(str(seen))
-            continue
-        pictures.append(Picture(split.name, i, split.images.name(i), int(split.labels[i])))
-        digests.append(seen[0])
-        thumbnails.append(seen[1])
+    with listening_to_libjpeg() as said:
+        for split, i, seen in _read_all(source):
+            if isinstance(seen, DataError):
+                unreadable.append(str(seen))
+                continue
+            pictures.append(Picture(split.name, i, split.images.name(i), int(split.labels[i])))
+            digests.append(seen[0])
+            thumbnails.append(seen[1])
+    if said:  # of which pictures is seen only one by one
+        unreadable += [error for split in source.splits.values() for error in damaged(split)]
     small = np.array(thumbnails, np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
     del thumbnails
     first, equal = np.unique(np.array(digests, dtype="S20"), return_index=True, return_inverse=True)[1:]

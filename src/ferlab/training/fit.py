@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -104,7 +105,7 @@ def fit(run: Fit) -> Iterator[Epoch]:
     The state already stands at the start of the next epoch when an epoch is yielded: save it then.
 
     Raises:
-        TrainingError: the loss became NaN or infinite.
+        TrainingError: the loss or the network's answers became NaN or infinite.
     """
     state = run.state
     while state.position.epoch < run.options.epochs:
@@ -117,6 +118,9 @@ def fit(run: Fit) -> Iterator[Epoch]:
             return
         lr = state.optimizer.param_groups[-1]["lr"]
         answers = predict(state, run.validation, len(run.truth))
+        # Of the last step only the loss has been looked at, which was that of the weights before it.
+        if not all(np.isfinite(values).all() for values in answers.values()):
+            raise _diverged("the network's answers", f"after epoch {state.position.epoch + 1}", lr)
         scores = score(answers, run.truth)
         metrics = _metrics(run, scores, lr, epoch_s=before + time.perf_counter() - started)
         state.schedule.after_epoch(scores[run.monitor])
@@ -236,11 +240,14 @@ def _check(first_bad: Tensor, epoch: int, run: Fit) -> None:
     bad = int(first_bad)
     if bad >= 0:
         lr = run.state.optimizer.param_groups[-1]["lr"]
-        raise TrainingError(
-            f"the loss must be finite, got NaN or infinity at epoch {epoch + 1}, step {bad + 1}; likely a learning "
-            f"rate that is too high (about {lr:.2g} there: lower optimizer.lr or set trainer.clip=1), or 16-bit "
-            "overflow (set trainer.precision=32-true)"
-        )
+        raise _diverged("the loss", f"at epoch {epoch + 1}, step {bad + 1}", lr)
+
+
+def _diverged(what: str, where: str, lr: float) -> TrainingError:
+    return TrainingError(
+        f"{what} must be finite, got NaN or infinity {where}; likely a learning rate that is too high (about {lr:.2g} "
+        "there: lower optimizer.lr or set trainer.clip=1), or 16-bit overflow (set trainer.precision=32-true)"
+    )
 
 
 def _metrics(run: Fit, scores: dict[str, float], lr: float, epoch_s: float) -> dict[str, float]:

@@ -184,8 +184,8 @@ def test_a_picture_that_went_away_is_an_error(tree):
 
 def test_grey_transparent_and_deep_pictures_become_rgb(tree):
     folder = tree / "train" / "angry"
-    values = {"grey": np.full((9, 9), 7, np.uint8), "clear": np.full((9, 9, 4), 7, np.uint8)}
-    values["deep"] = np.full((9, 9, 3), 7 * 257, np.uint16)
+    values = {"grey": np.full((9, 9), 70, np.uint8), "clear": np.full((9, 9, 4), 70, np.uint8)}
+    values["deep"] = np.full((9, 9, 3), 70 * 257, np.uint16)
     for name, picture in values.items():
         (folder / f"{name}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
     split = imagefolder(str(tree)).splits["train"]
@@ -194,7 +194,24 @@ def test_grey_transparent_and_deep_pictures_become_rgb(tree):
         assert image.ndim == 3
         assert image.dtype == np.uint8
         if split.images.name(i).endswith(("grey.png", "clear.png", "deep.png")):
-            assert (image == 7).all()
+            assert (image == 70).all()
+
+
+@pytest.mark.parametrize(("bits", "factor"), [(8, 256), (12, 16)])
+def test_a_deep_picture_of_shallow_values_is_no_black_face(tree, bits, factor):
+    path = tree / "train" / "angry" / "b.png"
+    values = np.full((9, 9), 2**bits - 1, np.uint16)
+    path.write_bytes(cv2.imencode(".png", values)[1].tobytes())
+    split = imagefolder(str(tree)).splits["train"]
+    position = next(i for i in range(3) if split.images.name(i) == str(path))
+    with pytest.raises(DataError) as caught:
+        split.read(position)
+    use = f"must use its 16 bits a value, got values of {bits} bits, which would be read as black"
+    assert str(caught.value) == f"{path} {use}; multiply them by {factor} or store it in 8 bits"
+    path.write_bytes(cv2.imencode(".png", values * factor)[1].tobytes())
+    assert split.read(position).min() >= 254
+    path.write_bytes(cv2.imencode(".png", values * 0)[1].tobytes())
+    assert split.read(position).max() == 0  # black is black
 
 
 def test_empty_folders_are_errors(tmp_path):

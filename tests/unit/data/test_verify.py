@@ -71,6 +71,29 @@ def test_a_set_that_training_refuses_or_could_not_learn_whole_needs_mending():
     assert verify(replace(whole, unread={"valid/": 3})).failed
 
 
+def test_a_jpeg_that_lost_or_changed_bytes_in_its_middle_is_named(tmp_path, capfd):
+    rng = np.random.default_rng(0)
+    for split, n in (("train", 4), ("validation", 2)):
+        for i in range(n):
+            folder = tmp_path / split / ("happy" if i % 2 else "sad")
+            folder.mkdir(parents=True, exist_ok=True)
+            smooth = cv2.resize(rng.integers(0, 256, (8, 8, 3), np.uint8), (64, 64))
+            (folder / f"{i}.jpg").write_bytes(cv2.imencode(".jpg", smooth)[1].tobytes())
+    assert verify(imagefolder(str(tmp_path))).unreadable == ()
+    whole = (tmp_path / "train" / "sad" / "0.jpg").read_bytes()
+    middle = len(whole) - 300
+    holes = {"0": whole[:middle] + whole[middle + 200 :], "2": whole[:middle] + b"\xff" * 9 + whole[middle + 9 :]}
+    for name, content in holes.items():
+        (tmp_path / "train" / "sad" / f"{name}.jpg").write_bytes(content)
+    findings = verify(imagefolder(str(tmp_path)))
+    assert findings.failed
+    assert [error.partition(" must be a whole JPEG, got '")[0] for error in findings.unreadable] == [
+        f"{tmp_path}/train/sad/{name}.jpg" for name in holes
+    ]
+    assert "Corrupt JPEG data" in findings.unreadable[0]
+    assert capfd.readouterr().err == ""
+
+
 def test_distinct_faces_raise_no_alarm():
     findings = verify(synthetic(900, 200, 100, seed=5))
     assert findings.scopes == ()

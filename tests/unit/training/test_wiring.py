@@ -12,6 +12,7 @@ from torch import nn
 from ferlab.config import compose, typed
 from ferlab.data.source import Source, Split
 from ferlab.data.synthetic import DrawnImages
+from ferlab.errors import TrainingError
 from ferlab.labels import FERPLUS
 from ferlab.training.build import build_fit, model_spec
 from ferlab.training.clock import Clock
@@ -71,6 +72,15 @@ def test_a_face_that_is_left_alone_ends_no_training(words, fabric):
     (epoch,) = fit(run)
     assert run.state.position.seen == 0  # of the next epoch
     assert np.isfinite(epoch.metrics["train/loss"])
+
+
+def test_weights_that_are_lost_in_an_epochs_last_step_are_told_as_any_divergence(fabric):
+    run = built(fabric, "trainer.batch_size=64", "optimizer.lr=1e38")  # one step, whose loss is finite
+    with pytest.raises(TrainingError) as caught:
+        next(fit(run))
+    assert str(caught.value).startswith(
+        "the network's answers must be finite, got NaN or infinity after epoch 1; likely"
+    )
 
 
 def test_the_loop_sees_what_the_sampler_draws(fabric):
