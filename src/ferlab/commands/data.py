@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ferlab import config
+from ferlab.catalogue import choice
 from ferlab.data.source import SPLITS, Source
 from ferlab.data.verify import Findings
 from ferlab.files import write_json
@@ -28,11 +29,11 @@ class DataConfig:
     out: str | None
 
 
-@dataclass
+@dataclass(kw_only=True)
 class WriteConfig:
     """conf/data_write.yaml: the arguments of `ferlab.data.layouts.write`."""
 
-    layout: str
+    layout: str = choice(..., "ferlab.data.layouts:LAYOUTS")
     out: str
     train: int
     validation: int

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 
 from ferlab import config
+from ferlab.catalogue import choice
 from ferlab.commands.exports import compared, parity_table, with_dataset
-from ferlab.errors import ConfigError, ExportError, suggest
+from ferlab.errors import ConfigError, ExportError
 from ferlab.past import FILE
 from ferlab.screen import Screen, progress
 from ferlab.training.tracking import TrackerOptions
@@ -33,9 +34,9 @@ class ExportConfig:
 
     bundle: str = config.MISSING
     data: dict[str, Any] = field(default_factory=dict)
-    format: Any = config.MISSING
-    graph: str = "probabilities"
-    layout: str | None = None
+    format: Any = choice(config.MISSING, "ferlab.formats:FORMATS")
+    graph: str = choice("probabilities", lambda: get_args(import_module("ferlab.formats.seal").Graph))
+    layout: str | None = choice(None, lambda: get_args(import_module("ferlab.formats.seal").Layout))
     faces: int = 2048
     calibration: int = 512
     threads: int = 1
@@ -127,7 +128,6 @@ def check(settings: ExportConfig) -> list[str]:
     """The formats asked for, once everything that can be checked beforehand is."""
     from ferlab import formats
     from ferlab.evaluation.parity import FEWEST
-    from ferlab.formats.seal import Graph
 
     names = [settings.format] if isinstance(settings.format, str) else settings.format
     if not isinstance(names, list) or not names:
@@ -136,8 +136,6 @@ def check(settings: ExportConfig) -> list[str]:
         layouts = formats.check(str(name)).layouts
         if settings.layout not in (None, *layouts):
             raise ConfigError(f"layout of {name} must be {' or '.join(layouts)}, got {settings.layout}; leave it out")
-    if settings.graph not in get_args(Graph):
-        raise ConfigError(f"unknown graph '{settings.graph}'; {suggest(settings.graph, get_args(Graph))}")
     for key, least in (("faces", FEWEST), ("calibration", 1), ("threads", 1)):
         if getattr(settings, key) < least:
             raise ConfigError(f"{key} must be at least {least}, got {getattr(settings, key)}")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ferlab import config
+from ferlab import catalogue, config
 from ferlab.screen import Screen
 from ferlab.training.config import TrainConfig
 from ferlab.training.folder import RunFolder
@@ -64,7 +64,7 @@ def summarise(run: "Run") -> None:
 
 def data_options(data: Mapping[str, Any], name: str) -> list[str]:
     """The `data.key=value` by which a run differs from `data=<name>` alone; lists and parts are left out."""
-    if name not in config.groups("evaluate")["data"]:
+    if name not in catalogue.groups("evaluate")["data"]:
         return []
     default = config.plain(config.compose("evaluate", [f"data={name}"]))["data"]
     changed = {key: value for key, value in data.items() if value != default.get(key)}

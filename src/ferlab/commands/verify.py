@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferlab import config
+from ferlab.catalogue import choice
 from ferlab.commands.exports import check_origin, compared, files_in, parity_table, with_dataset
 from ferlab.errors import BundleError, ConfigError, ExportError
 from ferlab.screen import Screen
@@ -22,7 +23,7 @@ class VerifyConfig:
     file: str = config.MISSING
     data: dict[str, Any] = field(default_factory=dict)
     bundle: str | None = None
-    split: str = "validation"
+    split: str = choice("validation", "ferlab.data.source:SPLITS")
     faces: int = 2048
     threads: int = 1
 
