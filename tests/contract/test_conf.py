@@ -282,7 +282,7 @@ def test_the_schema_refuses_what_means_nothing(override, message):
     ("override", "message"),
     [
         ("model.colour=grey", "unknown model.colour 'grey'; did you mean 'gray'?"),
-        ("model.size=4", "model: spec size must be 8 to 1024 pixels, got 4"),
+        ("model.size=4", "model.size must be 8 to 1024 pixels, got 4"),
         ("model.name=mlp", "unknown option 'width' of model mlp; did you mean 'widths'?"),
         ("model.name=se_resnt", "unknown model.name 'se_resnt'; did you mean 'se_resnet'?"),
         ("+model.options.widht=3", "unknown option 'widht' of model small_resnet; did you mean 'width'?"),

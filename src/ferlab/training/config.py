@@ -14,6 +14,7 @@ from ferlab.catalogue import choice, model_names
 from ferlab.data.source import FEEDS, SAMPLERS
 from ferlab.errors import ConfigError, suggest
 from ferlab.metrics import EPOCH_METRICS
+from ferlab.spec import LARGEST, SMALLEST
 from ferlab.training.tracking import TrackerOptions
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -44,6 +45,8 @@ class ModelConfig:
     weights: str | None = None
 
     def __post_init__(self) -> None:
+        if self.size is not None and not SMALLEST <= self.size <= LARGEST:
+            raise ConfigError(f"model.size must be {SMALLEST} to {LARGEST} pixels, got {self.size}")
         if not self.heads:
             raise ConfigError("model.heads must name expression, affect or both, got none; add one")
 
