@@ -66,6 +66,7 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("doctor:doctor", "", "this machine: device, packages, extras, caches, data"),
     "ui": Command("ui:ui", "ui", "open MLflow to compare runs", "UiConfig"),
 }
+LONGEST = 2000  # characters of an error
 FLAGS = {
     "--help": "show this, or a command's keys",
     "--cfg": "print the composed config and stop",
@@ -147,8 +148,10 @@ def _interrupt() -> None:
 
 
 def _say(error: str) -> None:
-    """One line on standard error; what it quotes may hold anything."""
-    print(f"ferlab: {printable(error)}", file=sys.stderr)
+    """One line on standard error; what it quotes may hold anything, and much of it. What to do stands last."""
+    line = printable(error)
+    cut = line if len(line) <= LONGEST else f"{line[: LONGEST * 3 // 4]} … {line[-LONGEST // 4 :]}"
+    print(f"ferlab: {cut}", file=sys.stderr)
 
 
 def _dispatch(words: list[str]) -> int:

@@ -303,6 +303,14 @@ def test_no_text_from_elsewhere_moves_the_cursor(ferlab, command):
     assert error == "ferlab: the label 'ang\\x1b[2Jry\\u202e' and caf\\udce9.png\\nferlab: all is well, 日本 é\n"
 
 
+def test_a_long_line_is_cut_and_what_to_do_stays(ferlab, command):
+    command(failing(DataError(f"a label must be a name, got '{'x' * 100_000}'; correct it")))
+    error = ferlab("predict")[2]
+    assert len(error) < 2100
+    assert error.startswith("ferlab: a label must be a name, got 'xxx")
+    assert error.endswith("x'; correct it\n")
+
+
 @pytest.mark.parametrize("words", [["help", "train"], ["train", "help"], ["help", "data", "show"], ["data", "help"]])
 def test_help_is_a_word_too(ferlab, words):
     code, out, _ = ferlab(*words)

@@ -14,7 +14,7 @@ from ferlab.catalogue import choice
 from ferlab.commands.exports import compared, parity_table, with_dataset
 from ferlab.errors import ConfigError, ExportError
 from ferlab.past import FILE
-from ferlab.screen import Screen, progress
+from ferlab.screen import Screen, progress, working
 from ferlab.training.tracking import TrackerOptions
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def export(invocation: "Invocation") -> int:
     if any(FORMATS[name].calibrated for name in names):
         train = source.split("train")
         calibration = prepared(bundle.spec, train, evenly(np.arange(len(train)), settings.calibration))
-    reference = answer_all(bundle, sample.images)
+    with working("asking the bundle"):
+        reference = answer_all(bundle, sample.images)
     job = Job(
         bundle, settings.graph, settings.layout, source.protocol_of("validation"),
         calibration, sample, reference, settings.threads, folder,
