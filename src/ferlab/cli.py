@@ -10,38 +10,63 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import zip_longest
-from textwrap import wrap
 
 from ferlab import __version__, config
+from ferlab.commands.help import explain, overview
 from ferlab.errors import ConfigError, FerlabError, printable, suggest
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command: the module under `ferlab.commands` and its function, the config under conf/, and one line of help."""
+    """A command.
+
+    Attributes:
+        function: the module under `ferlab.commands` and its function.
+        config: under conf/; "" if it takes no keys.
+        summary: one line of help.
+        schema: of the config, in the same module.
+    """
 
     function: str
     config: str
     summary: str
+    schema: str = ""
 
 
 COMMANDS: dict[str, Command] = {
-    "train": Command("train:train", "train", "train a model, track the run and write a bundle"),
-    "evaluate": Command("evaluate:evaluate", "evaluate", "score a bundle on a dataset, with a report"),
-    "compare": Command("compare:compare", "compare", "score several bundles on one split, in one table"),
-    "predict": Command("predict:predict", "predict", "answer for a picture, a folder or a glob of face crops"),
-    "export": Command("export:export", "export", "write a bundle in other formats, each verified on real faces"),
-    "verify": Command("verify:verify", "verify", "whether exported files still answer like their bundle"),
-    "data verify": Command("data:verify", "data", "check a dataset: counts, labels, duplicates, unreadable files"),
-    "data show": Command("data:show", "data", "draw a dataset: classes, samples, mean faces"),
-    "data write": Command("data:write", "data_write", "write drawn faces to disk in a dataset's official layout"),
+    "train": Command("train:train", "train", "train a model, track the run and write a bundle", "TrainConfig"),
+    "evaluate": Command(
+        "evaluate:evaluate", "evaluate", "score a bundle on a dataset, with a report", "EvaluateConfig"
+    ),
+    "compare": Command(
+        "compare:compare", "compare", "score several bundles on one split, in one table", "CompareConfig"
+    ),
+    "predict": Command(
+        "predict:predict", "predict", "answer for a picture, a folder or a glob of face crops", "PredictConfig"
+    ),
+    "export": Command(
+        "export:export", "export", "write a bundle in other formats, each verified on real faces", "ExportConfig"
+    ),
+    "verify": Command(
+        "verify:verify", "verify", "whether exported files still answer like their bundle", "VerifyConfig"
+    ),
+    "data verify": Command(
+        "data:verify", "data", "check a dataset: counts, labels, duplicates, unreadable files", "DataConfig"
+    ),
+    "data show": Command("data:show", "data", "draw a dataset: classes, samples, mean faces", "DataConfig"),
+    "data write": Command(
+        "data:write", "data_write", "write drawn faces to disk in a dataset's official layout", "WriteConfig"
+    ),
     "benchmark train": Command("benchmark:train", "benchmark", "images/s, the bound, and where the time goes"),
     "benchmark feeds": Command("benchmark:feeds", "benchmark", "faces resident, packed and streamed: time, memory"),
-    "benchmark export": Command("benchmark:export", "benchmark_export", "which exported file serves this machine"),
-    "ui": Command("ui:ui", "ui", "open MLflow to compare runs"),
+    "benchmark export": Command(
+        "benchmark:export", "benchmark_export", "which exported file serves this machine", "ExportBenchmarkConfig"
+    ),
+    "list": Command("listing:show", "", "what there is to choose from: models, datasets, losses, formats …"),
+    "doctor": Command("doctor:doctor", "", "this machine: device, packages, extras, caches, data"),
+    "ui": Command("ui:ui", "ui", "open MLflow to compare runs", "UiConfig"),
 }
-HELP_WIDTH = 100
+LONGEST = 2000  # characters of an error
 FLAGS = {
     "--help": "show this, or a command's keys",
     "--cfg": "print the composed config and stop",
@@ -123,15 +148,17 @@ def _interrupt() -> None:
 
 
 def _say(error: str) -> None:
-    """One line on standard error; what it quotes may hold anything."""
-    print(f"ferlab: {printable(error)}", file=sys.stderr)
+    """One line on standard error; what it quotes may hold anything, and much of it. What to do stands last."""
+    line = printable(error)
+    cut = line if len(line) <= LONGEST else f"{line[: LONGEST * 3 // 4]} … {line[-LONGEST // 4 :]}"
+    print(f"ferlab: {cut}", file=sys.stderr)
 
 
 def _dispatch(words: list[str]) -> int:
     if words[:1] == ["help"]:  # ferlab help train
         words = [*words[1:], "--help"]
     if not words or words[0] in ("--help", "-h"):
-        print(_help())
+        print(overview(COMMANDS, FLAGS))
         return 0
     if words[0] == "--version":
         print(f"ferlab {__version__}")
@@ -139,15 +166,18 @@ def _dispatch(words: list[str]) -> int:
     name, rest = _find(words)
     command = COMMANDS[name]
     overrides, repeat, flags = _split(name, rest)
+    module, function = command.function.split(":")
     if "--help" in flags:
-        print(_command_help(name))
+        schema = getattr(import_module(f"ferlab.commands.{module}"), command.schema) if command.schema else None
+        print(explain(name, command.summary, command.config, schema, overrides))
         return 0
+    if not command.config and (overrides or "--cfg" in flags):
+        raise ConfigError(f"'ferlab {name}' takes no keys, got '{(*overrides, '--cfg')[0]}'; leave it out")
     if "--cfg" in flags:
         for_training = command.config == "train"
         composed = config.for_training(overrides, repeat) if for_training else config.compose(command.config, overrides)
         print(config.to_yaml(composed), end="")
         return 0
-    module, function = command.function.split(":")
     run = getattr(import_module(f"ferlab.commands.{module}"), function)
     return int(run(Invocation(command, overrides, repeat)) or 0)
 
@@ -191,39 +221,3 @@ def _split(name: str, words: list[str]) -> tuple[list[str], str | None, set[str]
         else:
             flags.add(flag)
     return overrides, repeat, flags
-
-
-def _help() -> str:
-    width = max(len(name) for name in COMMANDS)
-    lines = ["ferlab <command> [key=value …]", "", "Commands"]
-    lines += [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
-    lines += ["", "Config groups of train, chosen by group=option", *_group_lines("train")]
-    lines += ["", "Flags", *(f"  {flag:<{width}}  {text}" for flag, text in FLAGS.items())]
-    lines += [
-        "",
-        "Examples",
-        "  ferlab train model=se_resnet data=ferplus trainer.epochs=25",
-        "  ferlab train experiment=fer2013_small",
-        "  ferlab evaluate bundle=outputs/…/bundle data=ferplus",
-        "  ferlab train --help                     every key of a command",
-    ]
-    return "\n".join(lines)
-
-
-def _group_lines(config_name: str) -> list[str]:
-    known = config.groups(config_name)
-    width = max((len(name) for name in known), default=0)
-    lines = []
-    for name, options in known.items():
-        wrapped = wrap(", ".join(options), HELP_WIDTH - width - 4)
-        lines += [f"  {first:<{width}}  {text}" for first, text in zip_longest([name], wrapped, fillvalue="")]
-    return lines
-
-
-def _command_help(name: str) -> str:
-    command = COMMANDS[name]
-    lines = [f"ferlab {name} [key=value …]: {command.summary}"]
-    if known := _group_lines(command.config):
-        lines += ["", "Config groups", *known]
-    text = config.to_yaml(config.compose(command.config, [])).rstrip().splitlines()
-    return "\n".join([*lines, "", "Keys and their defaults (??? must be given)", *(f"  {line}" for line in text)])

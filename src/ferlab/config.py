@@ -1,4 +1,4 @@
-"""Configuration: where conf/ is, how it is composed, and errors that name the nearest right key.
+"""Configuration: how conf/ is composed, and errors that name the nearest right key.
 
 The only user of hydra and omegaconf. They are imported inside the functions, so that `ferlab --help` is instant.
 """
@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
+from dataclasses import is_dataclass
 from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ferlab.catalogue import choices, conf_dir, groups, meant, trusted
 from ferlab.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
@@ -21,31 +23,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CONFIG_FILE = "config.yaml"  # in a run's folder
 MISSING: Any = "???"  # OmegaConf's sign of a key that must be given
-
-
-def conf_dir() -> Path:
-    """The folder with ferlab's own configs: in the wheel beside this file, in a checkout at its root."""
-    package = Path(__file__).parent
-    return package / "conf" if (package / "conf").is_dir() else package.parents[1] / "conf"
-
-
-def groups(command: str) -> dict[str, list[str]]:
-    """Config groups of a command and their options, by name."""
-    names = _defaults(command)
-    folders = sorted(p for p in conf_dir().iterdir() if p.is_dir() and p.name in names)
-    return {p.name: sorted(f.stem for f in p.glob("*.yaml")) for p in folders}
-
-
-def _defaults(command: str) -> list[str]:
-    """Group names in the defaults list of a command's config, and of the config that it extends.
-
-    Read without a YAML parser, for speed: `  - [optional ]group: option` or `  - config`.
-    """
-    lines = (conf_dir() / f"{command}.yaml").read_text(encoding="utf-8").splitlines()
-    listed = (line.partition("#")[0].strip() for line in lines if line.startswith("  - "))
-    items = [line.removeprefix("- ").removeprefix("optional ") for line in listed]
-    extended = [name for item in items if ":" not in item and item != "_self_" for name in _defaults(item)]
-    return extended + [item.split(":")[0] for item in items if ":" in item]
 
 
 def compose(command: str, overrides: Sequence[str]) -> "DictConfig":
@@ -83,7 +60,7 @@ def _check_groups(command: str, overrides: Sequence[str]) -> list[tuple[str, str
         key, equals, value = override.partition("=")
         if not key or (not equals and not key.startswith("~")):  # ~key takes a key or an option away
             raise ConfigError(
-                f"an argument must read key=value, got '{override}'; {_meant(command, overrides, override)}"
+                f"an argument must read key=value, got '{override}'; {meant(command, overrides, override)}"
             )
         group = key.partition("@")[0]  # loss@loss.expression=focal puts an option of a group somewhere else
         if group in known:
@@ -91,15 +68,6 @@ def _check_groups(command: str, overrides: Sequence[str]) -> list[tuple[str, str
                 raise ConfigError(f"unknown {group} '{value}'; {suggest(value, known[group])}")
             chosen.append((key, value))
     return chosen
-
-
-def _meant(command: str, overrides: Sequence[str], word: str) -> str:
-    """The end of an error sentence: which key a word without one is likely for."""
-    chosen = [f"{group}={word}" for group, options in groups(command).items() if word in options]
-    must = re.findall(r"^(\w+): \?\?\?", (conf_dir() / f"{command}.yaml").read_text(encoding="utf-8"), re.MULTILINE)
-    left = [f"{key}={word}" for key in must if not any(each.startswith(f"{key}=") for each in overrides)]
-    likely = chosen or left[-1 if Path(word).suffix else 0 :]  # face.png is a picture, not the model to ask
-    return f"did you mean '{likely[0]}'?" if likely else "see 'ferlab --help'"
 
 
 def _check_keys(command: str, overrides: Sequence[str], known: list[str]) -> None:
@@ -205,7 +173,7 @@ def typed(config: "DictConfig", schema: type[T]) -> T:
     """Check `config` against a dataclass and return an instance of it.
 
     Raises:
-        ConfigError: a key without a value, a value of the wrong type, or a key that the schema lacks.
+        ConfigError: a key without a value, a value of the wrong type, an unknown name, or a key that the schema lacks.
     """
     from omegaconf import OmegaConf
 
@@ -216,7 +184,19 @@ def typed(config: "DictConfig", schema: type[T]) -> T:
             raise ConfigError(f"'{missing[0]}' must be given, got nothing; add {missing[0]}=…")
         OmegaConf.resolve(merged)
         result: T = OmegaConf.to_object(merged)  # type: ignore[assignment]
-        return result
+    _check_choices(result)
+    return result
+
+
+def _check_choices(values: Any, prefix: str = "") -> None:
+    """Raise a ConfigError for a value, in these or nested ones, that is none of the names that its field takes."""
+    for name in values.__dataclass_fields__:
+        value, known = getattr(values, name), choices(type(values), name)
+        if is_dataclass(value):
+            _check_choices(value, f"{prefix}{name}.")
+        for each in value if isinstance(value, list) else [value]:
+            if known and each is not None and each not in known:
+                raise ConfigError(f"unknown {prefix}{name} '{each}'; {suggest(str(each), known)}")
 
 
 def plain(config: "DictConfig") -> dict[str, Any]:
@@ -224,6 +204,14 @@ def plain(config: "DictConfig") -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     result: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    return result
+
+
+def unresolved(config: "DictConfig") -> dict[str, Any]:
+    """The config as nested dicts and lists, references and missing values as they are written."""
+    from omegaconf import OmegaConf
+
+    result: dict[str, Any] = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
     return result
 
 
@@ -268,20 +256,13 @@ def _check_trusted(value: Any, where: str) -> None:
     """Raise a ConfigError if nested plain values hold a reference, or a `_target_` that nothing under conf/ names."""
     if isinstance(value, str) and "${" in value:
         raise ConfigError(f"{where} must hold values, got the reference {value[:80]!r}; write the value itself")
-    if isinstance(value, dict) and "_target_" in value and (target := str(value["_target_"])) not in _trusted():
+    if isinstance(value, dict) and "_target_" in value and (target := str(value["_target_"])) not in trusted():
         raise ConfigError(
-            f"{where} must name code that a file under conf/ names, got {target!r}; {suggest(target, _trusted())}"
+            f"{where} must name code that a file under conf/ names, got {target!r}; {suggest(target, trusted())}"
         )
     if isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
             _check_trusted(part, where)
-
-
-@cache
-def _trusted() -> frozenset[str]:
-    """Everything that a `_target_` names under conf/, the user's own files there included."""
-    text = "\n".join(path.read_text(encoding="utf-8") for path in conf_dir().rglob("*.yaml"))
-    return frozenset(re.findall(r"_target_\s*:\s*([\w.]+)", text))
 
 
 def for_training(overrides: Sequence[str], earlier: str | None) -> "DictConfig":

@@ -4,7 +4,10 @@ Names, labels, paths and servers' messages come from elsewhere. Here they stay t
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -16,6 +19,7 @@ from ferlab.errors import printable
 
 Item = TypeVar("Item")
 
+EVERY = 30.0  # seconds between lines that say how far something is, where there is no terminal
 PIPE = 10_000  # columns: a pipe has no edge at which a name or a path would have to be broken
 
 
@@ -67,8 +71,41 @@ def line(*parts: str | tuple[str, str]) -> Text:
 
 
 def progress(title: str, steps: Sequence[Item]) -> Iterable[Item]:
-    """The steps, with a bar over them on a terminal and nothing elsewhere."""
+    """The steps, with a bar over them on a terminal, and a line every EVERY seconds elsewhere."""
     screen = Screen(stderr=True)
+    if not screen.is_terminal:
+        now = ""
+        with _told(screen, lambda: f"{title}{now}"):
+            for number, step in enumerate(steps, 1):
+                now = f"{f' {step}' if isinstance(step, str) else ''}, {number:,} of {len(steps):,}"
+                yield step
+        return
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+    with Progress(*columns, console=screen, transient=True) as bar:
         yield from bar.track(steps, description=printable(title))
+
+
+@contextmanager
+def working(title: str) -> Iterator[None]:
+    """Say that something without steps goes on: a spinner on a terminal, and a line every EVERY seconds elsewhere."""
+    screen = Screen(stderr=True)
+    with screen.status(line(title)) if screen.is_terminal else _told(screen, lambda: title):
+        yield
+
+
+@contextmanager
+def _told(screen: Screen, what: Callable[[], str]) -> Iterator[None]:
+    """Print `what()` and the time that has gone by, again and again, until the block ends."""
+    over, begun = Event(), time.monotonic()
+
+    def tell() -> None:
+        while not over.wait(EVERY):
+            screen.say(f"{what()}: {time.monotonic() - begun:.0f} s so far")
+
+    thread = Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -17,6 +17,7 @@ from ferlab.labels import AFFECT, check_labels
 Image = npt.NDArray[np.uint8]
 Colour = Literal["gray", "rgb"]
 Interpolation = Literal["area", "linear", "cubic"]
+SMALLEST, LARGEST = 8, 1024  # pixels
 CHANNELS: dict[str, int] = {"gray": 1, "rgb": 3}
 _FLAGS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
@@ -55,8 +56,8 @@ class ModelSpec:
         _require_choice("interpolation", self.interpolation, get_args(Interpolation))
         if not isinstance(self.affect, bool) or not isinstance(self.size, int):
             raise TypeError(f"affect must be true or false and size an integer, got {self.affect!r}, {self.size!r}")
-        if not 8 <= self.size <= 1024:
-            raise SpecError(f"spec size must be 8 to 1024 pixels, got {self.size}")
+        if not SMALLEST <= self.size <= LARGEST:
+            raise SpecError(f"spec size must be {SMALLEST} to {LARGEST} pixels, got {self.size}")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels:
                 raise SpecError(f"spec {name} must have {self.channels} values for {self.colour}, got {list(values)}")

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from ferlab.config import conf_dir
+from ferlab.catalogue import conf_dir
 from ferlab.errors import ConfigError
 from ferlab.labels import FERPLUS
 from ferlab.models import BUILDERS, build

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ferlab.config import compose, groups, instantiate, typed
+from ferlab.catalogue import groups
+from ferlab.config import compose, instantiate, typed
 from ferlab.data.layouts import write
 from ferlab.data.loaders import plan
 from ferlab.errors import ConfigError, TrainingError

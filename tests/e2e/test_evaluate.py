@@ -272,7 +272,7 @@ def test_a_damaged_picture_stops_the_score_by_name(tmp_path, bundle, contempt_ro
     [
         ("tta=flp", 2, "did you mean 'flip'"),
         ("split=test", 1, "has no PrivateTest rows"),
-        ("split=dev", 1, "has no split 'dev'"),
+        ("split=dev", 2, "unknown split 'dev'; one of: train, validation, test"),
         ("bootstraps=10", 2, "did you mean 'bootstrap'"),
         ("bootstrap=0", 2, "at least 1"),
         ("bootstrap=many", 2, "bootstrap"),

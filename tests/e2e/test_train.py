@@ -471,7 +471,7 @@ def test_valence_and_arousal_are_trained_alone(capsys: pytest.CaptureFixture[str
     [
         (["loss=multitask"], "loss MultiTask trains the heads [expression,affect], the model has [expression]; "),
         (["model.heads=[expression,affect]"], "loss CrossEntropy trains the heads [expression], the model has [expr"),
-        (["model.heads=[expresion]"], "unknown head 'expresion' in model.heads; did you mean 'expression'?"),
+        (["model.heads=[expresion]"], "unknown model.heads 'expresion'; did you mean 'expression'?"),
         (["model.heads=[]"], "model.heads must name expression, affect or both, got none"),
         (["trainer.monitor=ccc"], "trainer.monitor must be a metric of the model's heads, got 'ccc'; "),
         (["trainer.monitor=acuracy"], "got 'acuracy'; did you mean 'accuracy'?"),

@@ -120,7 +120,7 @@ def test_a_bundle_of_another_specification_is_refused(file, bundle, tmp_path, ca
         ("fiel=x", 2, "did you mean 'file'?"),
         ("faces=255", 2, "faces must be at least 256, got 255"),
         ("threads=0", 2, "threads must be at least 1, got 0"),
-        ("split=tset", 1, "has no split 'tset'; one of: validation, test"),
+        ("split=tset", 2, "unknown split 'tset'; did you mean 'test'?"),
         ("data.validation=255", 1, "must have 256 labelled faces, got 255"),
     ],
 )

@@ -1,14 +1,17 @@
 import os
+import re
 import subprocess
 import sys
 import time
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 import yaml
 
-from ferlab import __version__
+from ferlab import __version__, catalogue
+from ferlab.catalogue import groups
 from ferlab.cli import COMMANDS, FLAGS, Command, main
-from ferlab.config import compose, groups, plain, to_yaml
+from ferlab.config import compose, plain, to_yaml
 from ferlab.errors import BundleError, ConfigError, DataError
 
 
@@ -111,9 +114,76 @@ def test_help_of_a_command_shows_its_keys(ferlab, words):
     code, out, err = ferlab(*words)
     assert (code, err) == (0, "")
     assert COMMANDS["train"].summary in out.splitlines()[0]
-    shown = yaml.safe_load(out.split("(??? must be given)")[1])
-    assert shown == plain(compose("train", []))
-    assert any(line.split()[:2] == ["model", "custom_cnn,"] for line in out.splitlines())
+    text = " ".join(out.split())
+    assert "model=small_resnet Halves the picture in its first layer" in text
+    assert "one of: custom_cnn, mlp," in text
+    assert "experiment=null a whole recipe; one of: affectnet_resnet18_multitask," in text
+    assert "trainer.clip=null largest gradient norm" in text
+    assert "trainer.device=auto cpu, cuda or mps trainer" in text  # the comment has all the names
+    assert max(map(len, out.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_each_command_has_a_line_for_each_key(ferlab, name):
+    code, out, _ = ferlab(*name.split(), "--help")
+    assert code == 0
+    shown = [line.split("=")[0].strip() for line in out.splitlines()[2:] if re.match(r"  [\w.]+=", line)]
+    wanted = leaves(plain(compose(file, []))) if (file := COMMANDS[name].config) else []
+    assert set(wanted) <= set(shown)
+    assert len(shown) == len(set(shown))
+
+
+def leaves(values, prefix=""):
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        elif not key.startswith("_"):
+            yield f"{prefix}{key}"
+
+
+def test_help_shows_the_keys_of_the_options_that_are_chosen(ferlab):
+    out = ferlab("train", "model=timm", "--help")[1]
+    assert "model=timm" in out
+    assert "model.options.drop_path=0.0" in out
+
+
+def test_every_option_says_what_it_is():
+    for group, options in groups("train").items():
+        for option in options:
+            assert catalogue.meaning(group, option), f"conf/{group}/{option}.yaml has no comment at its top"
+
+
+def test_list_names_every_option_and_format(ferlab):
+    code, out, _ = ferlab("list")
+    assert code == 0
+    for group in ("model", "data", "loss", "experiment"):
+        for option in groups("train")[group]:
+            assert f"{group}={option} " in out
+    assert re.search(r"loss=focal +Lin et al\. 2017", out)
+    assert re.search(r"format=tflite_int8 +TFLite, 8 bit", out)
+    assert ferlab("list", "x=1")[::2] == (2, "ferlab: 'ferlab list' takes no keys, got 'x=1'; leave it out\n")
+
+
+def test_doctor_says_what_is_there_and_what_is_missing(ferlab, monkeypatch, tmp_path):
+    def without(package):
+        if package == "onnx":
+            raise PackageNotFoundError(package)
+        return "1.0"
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "rafdb" / "Image").mkdir(parents=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host")
+    monkeypatch.setattr("ferlab.commands.doctor.version", without)
+    code, out, _ = ferlab("doctor")
+    assert code == 0
+    for said in (
+        r"device=auto +\w+: \S", "trainer.precision=auto +(32-true|bf16-mixed|16-mixed)", r"torch +1\.0",
+        r"onnx +missing onnx: pip install 'ferlab\[onnx\]' gives format=onnx, format=onnx_int8",
+        r"data=rafdb +\S+/data/rafdb: ferlab data verify data=rafdb", "data=fer2013 .*: not there; data.root=",
+        "tracker +http://…@host, as MLFLOW_TRACKING_URI says",
+    ):  # fmt: skip
+        assert re.search(said, out), said
+    assert "secret" not in out
 
 
 def test_help_of_several_commands_is_asked_for_by_their_first_word(ferlab):
@@ -233,6 +303,14 @@ def test_no_text_from_elsewhere_moves_the_cursor(ferlab, command):
     assert error == "ferlab: the label 'ang\\x1b[2Jry\\u202e' and caf\\udce9.png\\nferlab: all is well, 日本 é\n"
 
 
+def test_a_long_line_is_cut_and_what_to_do_stays(ferlab, command):
+    command(failing(DataError(f"a label must be a name, got '{'x' * 100_000}'; correct it")))
+    error = ferlab("predict")[2]
+    assert len(error) < 2100
+    assert error.startswith("ferlab: a label must be a name, got 'xxx")
+    assert error.endswith("x'; correct it\n")
+
+
 @pytest.mark.parametrize("words", [["help", "train"], ["train", "help"], ["help", "data", "show"], ["data", "help"]])
 def test_help_is_a_word_too(ferlab, words):
     code, out, _ = ferlab(*words)
@@ -285,12 +363,16 @@ def test_a_reader_that_leaves_is_no_error(unbuffered):
 
 def test_a_mistake_in_train_is_told_before_torch_is_imported():
     """That takes ten seconds on a slow machine."""
-    mistakes = ["trainer.epoks=3", "trainer.epochs=0", "model=se_resnt", "data.root=/nowhere", "resume=/nowhere"]
+    mistakes = [
+        "trainer.epoks=3", "trainer.epochs=0", "model=se_resnt", "data.root=/nowhere", "resume=/nowhere",
+        "trainer.device=gpu", "trainer.precision=bf16", "trainer.sampler=wieghted", "trainer.monitor=ccc",
+        "model.name=resnt", "loss=focl", "trainer.feed=stream", "model.heads=[expresion]", "tracker.name=wandb",
+    ]  # fmt: skip
     code = (
         "import sys; from ferlab.cli import main\n"
         f"codes = [main(['train', word]) for word in {mistakes!r}]\n"
         "print(codes, sorted({'torch', 'mlflow', 'matplotlib', 'albumentations'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[2, 2, 2, 1, 2] []\n", done.stderr
+    assert done.stdout == f"{[2, 2, 2, 1, *[2] * 10]} []\n", done.stderr
     assert done.stderr.count("\n") == len(mistakes)

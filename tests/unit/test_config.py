@@ -7,8 +7,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from ferlab import config
-from ferlab.config import compose, conf_dir, groups, instantiate, load, plain, repeat, to_yaml, typed
+from ferlab import catalogue
+from ferlab.catalogue import conf_dir, groups
+from ferlab.config import compose, instantiate, load, plain, repeat, to_yaml, typed
 from ferlab.errors import ConfigError, DataError, suggest
 from ferlab.training.config import TrainConfig
 
@@ -312,10 +313,10 @@ def named(monkeypatch, tmp_path):
     (tmp_path / "conf" / "data" / "mine.yaml").write_text(
         f"_target_: {HERE}\nextra: {{_target_: ferlab.nowhere.Thing}}\n"
     )
-    monkeypatch.setattr(config, "conf_dir", lambda: tmp_path / "conf")
-    config._trusted.cache_clear()
+    monkeypatch.setattr(catalogue, "conf_dir", lambda: tmp_path / "conf")
+    catalogue.trusted.cache_clear()
     yield
-    config._trusted.cache_clear()
+    catalogue.trusted.cache_clear()
 
 
 @pytest.mark.usefixtures("named")
@@ -421,7 +422,7 @@ def test_configs_are_found_in_the_wheel_and_in_a_checkout(monkeypatch, tmp_path)
     assert (conf_dir() / "train.yaml").is_file()
     wheel = tmp_path / "ferlab"
     (wheel / "conf").mkdir(parents=True)
-    monkeypatch.setattr(config, "__file__", str(wheel / "config.py"))
+    monkeypatch.setattr(catalogue, "__file__", str(wheel / "catalogue.py"))
     assert conf_dir() == Path(wheel / "conf")
 
 

@@ -1,12 +1,13 @@
 """Text from elsewhere stays text on the screen."""
 
 import io
+import time
 
 import pytest
 from rich.table import Table
 from rich.text import Text
 
-from ferlab.screen import Screen, line, progress
+from ferlab.screen import Screen, line, progress, working
 
 HOSTILE = "[old] [/y] [bold]x :smile: \x1b[31m\r\x07\x9b2J\u202e caf\udce9\nferlab: all is well"
 SHOWN = r"[old] [/y] [bold]x :smile: \x1b[31m\r\x07\x9b2J\u202e caf\udce9\nferlab: all is well"
@@ -52,3 +53,22 @@ def test_a_bar_takes_any_title(monkeypatch, capsys):
     drawn = capsys.readouterr().err
     assert "scoring [/y] \\x1b[2Jx" in drawn
     assert "\x1b[2J" not in drawn
+
+
+def test_outside_a_terminal_long_steps_are_told_in_lines(monkeypatch, capsys):
+    monkeypatch.setattr("ferlab.screen.EVERY", 0.02)
+    for _ in progress("exporting", ["onnx", "[/y]"]):
+        time.sleep(0.1)
+    told = capsys.readouterr().err.splitlines()
+    assert "exporting onnx, 1 of 2: 0 s so far" in told
+    assert "exporting [/y], 2 of 2: 0 s so far" in told
+    with working("reading [/y]"):
+        time.sleep(0.1)
+    assert capsys.readouterr().err.splitlines()[0] == "reading [/y]: 0 s so far"
+
+
+def test_what_is_quick_says_nothing(capsys):
+    assert list(progress("scoring", [1, 2])) == [1, 2]
+    with working("reading"):
+        pass
+    assert capsys.readouterr().err == ""

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-from ferlab import config
+from ferlab import catalogue, config
 from ferlab.benchmark.turns import seconds
 from ferlab.data.source import Split
 from ferlab.losses import distribution
@@ -141,7 +141,7 @@ class Pictures:
 
 def tutorial(folder: Path, spec: ModelSpec, batch_size: int, workers: int, device: torch.device) -> Pictures:
     """ImageFolder, albumentations as in conf/augment/standard.yaml, and DataLoader."""
-    pipeline = config.instantiate(config.load(config.conf_dir() / "augment" / "standard.yaml").sample)
+    pipeline = config.instantiate(config.load(catalogue.conf_dir() / "augment" / "standard.yaml").sample)
 
     def transform(picture: Any) -> Tensor:
         pixels = pipeline(image=np.asarray(picture.convert("L" if spec.channels == 1 else "RGB")))["image"]

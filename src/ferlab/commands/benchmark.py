@@ -10,7 +10,7 @@ from ferlab import config
 from ferlab.commands.exports import check_origin, compared, files_in, with_dataset
 from ferlab.errors import ConfigError, ExportError
 from ferlab.files import write_json
-from ferlab.screen import Screen, progress
+from ferlab.screen import Screen, progress, working
 
 if TYPE_CHECKING:
     from ferlab.benchmark.export import Candidate, Plan
@@ -61,7 +61,8 @@ def time_training(
     from ferlab.benchmark.train import read_config
 
     options = read_config(invocation.overrides)
-    figures = measure(options)
+    with working("measuring"):
+        figures = measure(options)
     show(figures, Screen())
     if options.out:
         write_json(Path(options.out), figures)
@@ -88,7 +89,8 @@ def export(invocation: "Invocation") -> None:
     files = opened(bundle, find(settings.exports or str(home / "exports")))
     source = config.instantiate(settings.data)
     sample = draw(bundle, source, "validation", settings.faces)
-    models = candidates(bundle, files, sample)
+    with working("asking the bundle and its files"):
+        models = candidates(bundle, files, sample)
     screen = Screen()
     screen.say(f"{len(models)} models in {len(models) * len(plan.threads) * plan.rounds} processes, one at a time")
     faces = sample.images[: max(64, plan.batches[-1])]

@@ -9,10 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ferlab import config
+from ferlab.catalogue import choice
 from ferlab.data.source import SPLITS, Source
 from ferlab.data.verify import Findings
 from ferlab.files import write_json
-from ferlab.screen import Screen, line
+from ferlab.screen import Screen, line, working
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
@@ -28,11 +29,11 @@ class DataConfig:
     out: str | None
 
 
-@dataclass
+@dataclass(kw_only=True)
 class WriteConfig:
     """conf/data_write.yaml: the arguments of `ferlab.data.layouts.write`."""
 
-    layout: str
+    layout: str = choice(..., "ferlab.data.layouts:LAYOUTS")
     out: str
     train: int
     validation: int
@@ -51,7 +52,7 @@ def verify(invocation: "Invocation") -> int:
     options = config.typed(config.compose(invocation.command.config, invocation.overrides), DataConfig)
     source: Source = config.instantiate(options.data)
     screen = Screen()
-    with screen.status(line(f"reading the pictures of {source.name}")):
+    with working(f"reading the pictures of {source.name}"):
         findings = checks.verify(source)
     _print_source(screen, source)
     screen.print(_counts_table(findings), _copies_table(findings))

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 
 from ferlab import config
+from ferlab.catalogue import choice
 from ferlab.commands.exports import compared, parity_table, with_dataset
-from ferlab.errors import ConfigError, ExportError, suggest
+from ferlab.errors import ConfigError, ExportError
 from ferlab.past import FILE
-from ferlab.screen import Screen, progress
+from ferlab.screen import Screen, progress, working
 from ferlab.training.tracking import TrackerOptions
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ class ExportConfig:
 
     bundle: str = config.MISSING
     data: dict[str, Any] = field(default_factory=dict)
-    format: Any = config.MISSING
-    graph: str = "probabilities"
-    layout: str | None = None
+    format: Any = choice(config.MISSING, "ferlab.formats:FORMATS")
+    graph: str = choice("probabilities", lambda: get_args(import_module("ferlab.formats.seal").Graph))
+    layout: str | None = choice(None, lambda: get_args(import_module("ferlab.formats.seal").Layout))
     faces: int = 2048
     calibration: int = 512
     threads: int = 1
@@ -96,7 +97,8 @@ def export(invocation: "Invocation") -> int:
     if any(FORMATS[name].calibrated for name in names):
         train = source.split("train")
         calibration = prepared(bundle.spec, train, evenly(np.arange(len(train)), settings.calibration))
-    reference = answer_all(bundle, sample.images)
+    with working("asking the bundle"):
+        reference = answer_all(bundle, sample.images)
     job = Job(
         bundle, settings.graph, settings.layout, source.protocol_of("validation"),
         calibration, sample, reference, settings.threads, folder,
@@ -127,7 +129,6 @@ def check(settings: ExportConfig) -> list[str]:
     """The formats asked for, once everything that can be checked beforehand is."""
     from ferlab import formats
     from ferlab.evaluation.parity import FEWEST
-    from ferlab.formats.seal import Graph
 
     names = [settings.format] if isinstance(settings.format, str) else settings.format
     if not isinstance(names, list) or not names:
@@ -136,8 +137,6 @@ def check(settings: ExportConfig) -> list[str]:
         layouts = formats.check(str(name)).layouts
         if settings.layout not in (None, *layouts):
             raise ConfigError(f"layout of {name} must be {' or '.join(layouts)}, got {settings.layout}; leave it out")
-    if settings.graph not in get_args(Graph):
-        raise ConfigError(f"unknown graph '{settings.graph}'; {suggest(settings.graph, get_args(Graph))}")
     for key, least in (("faces", FEWEST), ("calibration", 1), ("threads", 1)):
         if getattr(settings, key) < least:
             raise ConfigError(f"{key} must be at least {least}, got {getattr(settings, key)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from ferlab import config
+from ferlab import catalogue
 from ferlab.errors import ConfigError, ExportError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def with_dataset(invocation: "Invocation", key: str) -> Sequence[str]:
 
     path = next(iter(files_in(given[key])), given[key])
     dataset = open_model(path).provenance.get("dataset")
-    if dataset not in config.groups(invocation.command.config)["data"]:
+    if dataset not in catalogue.groups(invocation.command.config)["data"]:
         raise ConfigError(
             f"data must be given: the model was trained on {dataset or 'it does not say what'}; add data=…"
         )

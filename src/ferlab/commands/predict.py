@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from ferlab import config
-from ferlab.errors import ConfigError, DataError, suggest
+from ferlab.catalogue import choice
+from ferlab.errors import ConfigError, DataError
 from ferlab.evaluation.text import no_formula
 from ferlab.screen import Screen
 
@@ -27,15 +28,13 @@ class PredictConfig:
     bundle: str = config.MISSING
     source: str = config.MISSING
     top: int = 3
-    format: str = "table"
+    format: str = choice("table", "ferlab.commands.predict:WRITERS")
     device: str = "auto"
 
 
 def predict(invocation: "Invocation") -> None:
     """Answer for each face crop that `source` names. Nothing is printed unless every one of them can be read."""
     settings = config.typed(config.compose(invocation.command.config, invocation.overrides), PredictConfig)
-    if settings.format not in WRITERS:
-        raise ConfigError(f"unknown format '{settings.format}'; {suggest(settings.format, WRITERS)}")
     if settings.top < 1:
         raise ConfigError(f"top must be at least 1, got {settings.top}")
     paths = find_pictures(settings.source)

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ferlab import config
+from ferlab import catalogue, config
 from ferlab.screen import Screen
 from ferlab.training.config import TrainConfig
 from ferlab.training.folder import RunFolder
-from ferlab.training.tracking import flatten
+from ferlab.training.tracking import TrackerOptions, flatten
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
@@ -57,14 +57,23 @@ def summarise(run: "Run") -> None:
         f"best    {run.config.trainer.monitor} {best.value:.4f} at epoch {best.epoch}, on {faces:,} validation faces, "
         f"plain, selected on this split; tracking took {run.tracking_s:.1f} s",
         f"next    ferlab evaluate {' '.join(map(shlex.quote, words))}",
-        "        ferlab ui",
+        *(f"        {each}" for each in where_tracked(run.config.tracker)),
     ]
     Screen().say(*lines)
 
 
+def where_tracked(tracker: TrackerOptions) -> list[str]:
+    """How to look at the run in MLflow, if it was tracked."""
+    if tracker.name == "none":
+        return []
+    if tracker.address.startswith(("http://", "https://")):  # a server has pages of its own
+        return [f"MLflow at {tracker.shown}"]
+    return [" ".join(["ferlab ui", *([shlex.quote(f"uri={tracker.uri}")] if tracker.uri else [])])]
+
+
 def data_options(data: Mapping[str, Any], name: str) -> list[str]:
     """The `data.key=value` by which a run differs from `data=<name>` alone; lists and parts are left out."""
-    if name not in config.groups("evaluate")["data"]:
+    if name not in catalogue.groups("evaluate")["data"]:
         return []
     default = config.plain(config.compose("evaluate", [f"data={name}"]))["data"]
     changed = {key: value for key, value in data.items() if value != default.get(key)}

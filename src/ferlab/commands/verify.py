@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferlab import config
+from ferlab.catalogue import choice
 from ferlab.commands.exports import check_origin, compared, files_in, parity_table, with_dataset
 from ferlab.errors import BundleError, ConfigError, ExportError
-from ferlab.screen import Screen
+from ferlab.screen import Screen, progress, working
 
 if TYPE_CHECKING:
     from ferlab.bundle import Bundle
@@ -22,7 +23,7 @@ class VerifyConfig:
     file: str = config.MISSING
     data: dict[str, Any] = field(default_factory=dict)
     bundle: str | None = None
-    split: str = "validation"
+    split: str = choice("validation", "ferlab.data.source:SPLITS")
     faces: int = 2048
     threads: int = 1
 
@@ -45,9 +46,10 @@ def verify(invocation: "Invocation") -> int:
     protocol = source.protocol_of(source.split(settings.split).name)
     screen = Screen()
     screen.say(f"{len(sample.images):,} {settings.split} faces of {protocol}")
-    reference = answer_all(bundle, sample.images)
+    with working("asking the bundle"):
+        reference = answer_all(bundle, sample.images)
     rows: list[dict[str, Any]] = []
-    for path, file in zip(paths, files, strict=True):
+    for path, file in progress("verifying", list(zip(paths, files, strict=True))):
         parity, faults = compared(file, reference, sample)
         row: dict[str, Any] = {
             "file": path.name,

@@ -19,13 +19,11 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ferlab.data.augment import BatchAugment
 from ferlab.data.packed import packed, prepare_all
-from ferlab.data.source import Split
+from ferlab.data.source import SAMPLERS, Split
 from ferlab.errors import ConfigError, FerlabError, suggest
 from ferlab.spec import ModelSpec
 
 Rows = npt.NDArray[np.int64]
-SAMPLERS = ("shuffle", "weighted")
-FEEDS = ("auto", "resident", "packed", "streamed")
 
 
 @dataclass(frozen=True)

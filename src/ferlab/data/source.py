@@ -17,6 +17,8 @@ from ferlab.spec import Image
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+SAMPLERS = ("shuffle", "weighted")  # how an epoch goes through one, and where its faces come from; see loaders.py
+FEEDS = ("auto", "resident", "packed", "streamed")
 
 
 @dataclass(frozen=True)

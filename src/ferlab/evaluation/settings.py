@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
-from ferlab.errors import ConfigError
+from ferlab.catalogue import choice
+from ferlab.data.source import SPLITS
+from ferlab.errors import ConfigError, suggest
+
+TTA = ("plain", "flip", "ten_crop")  # of `ferlab.evaluation.tta.VIEWS`, which needs torch
 
 
 @dataclass(kw_only=True)
@@ -21,17 +25,16 @@ class Settings:
         ConfigError: a number below 1, or an unknown tta: before minutes of work.
     """
 
-    split: str = "validation"
-    tta: str = "plain"
+    split: str = choice("validation", SPLITS)
+    tta: str = choice("plain", TTA)
     unseen: bool = False
     bootstrap: int = 2000
     seed: int = 0
     batch_size: int = 256
 
     def __post_init__(self) -> None:
-        from ferlab.evaluation.tta import views
-
         for key in ("bootstrap", "batch_size"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} must be at least 1, got {getattr(self, key)}")
-        views(self.tta)
+        if self.tta not in TTA:
+            raise ConfigError(f"unknown tta '{self.tta}'; {suggest(self.tta, TTA)}")

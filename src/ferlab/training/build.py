@@ -15,12 +15,12 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from ferlab.config import instantiate
-from ferlab.data.loaders import FEEDS, Feed, Packed, Resident, Streamed, epoch_order, expected_draws, steps_of
+from ferlab.data.loaders import Feed, Packed, Resident, Streamed, epoch_order, expected_draws, steps_of
 from ferlab.data.packed import packed_shape
 from ferlab.data.source import Source, Split
-from ferlab.errors import ConfigError, DataError, SpecError, suggest
+from ferlab.errors import ConfigError, DataError, SpecError
 from ferlab.losses import Distillation, LabelCounts
-from ferlab.metrics import EPOCH_METRICS, LOWER_IS_BETTER
+from ferlab.metrics import LOWER_IS_BETTER
 from ferlab.models import build, load_weights
 from ferlab.models.timm_backbone import TIMM_NAMES, published_input
 from ferlab.spec import CHANNELS, ModelSpec
@@ -76,7 +76,7 @@ def build_fit(
     """Everything that the training loop needs, at the start of its first epoch."""
     train, validation = source.split("train"), source.split("validation")
     loss = build_loss(config, source, spec).to(fabric.device)
-    check_truth(spec, (train, validation), config.trainer.monitor)
+    check_truth(spec, (train, validation))
     augment = None if config.augment.batch is None else instantiate(config.augment.batch)
     sample = None if config.augment.sample is None else instantiate(config.augment.sample)
     order = partial(epoch_order, train, config.trainer.sampler, config.seed)
@@ -156,18 +156,8 @@ def build_teacher(config: TrainConfig, loss: nn.Module, spec: ModelSpec, fabric:
     return None
 
 
-def check_truth(spec: ModelSpec, splits: Sequence[Split], monitor: str) -> None:
-    """Every head must have labels to learn from and to be judged by, and the monitored metric must belong to one.
-
-    Raises:
-        ConfigError: an unknown metric, or one of a head that the model lacks.
-        DataError: a split without a label for a head.
-    """
-    known = [name for head in spec.heads for name in EPOCH_METRICS[head]]
-    if monitor not in known:
-        raise ConfigError(
-            f"trainer.monitor must be a metric of the model's heads, got '{monitor}'; {suggest(monitor, known)}"
-        )
+def check_truth(spec: ModelSpec, splits: Sequence[Split]) -> None:
+    """Every head must have labels to learn from and to be judged by; DataError for a split without any."""
     for split in splits:
         if "expression" in spec.heads and not (split.labels >= 0).any():
             raise DataError(f"the {split.name} split has no expression label; set model.heads=[affect], or other data")
@@ -201,8 +191,6 @@ def build_feed(config: TrainConfig, split: Split, spec: ModelSpec, device: torch
     pipeline is wanted, else streamed; so is validation's, but that packed is packed for both.
     """
     trainer = config.trainer
-    if trainer.feed not in FEEDS:
-        raise ConfigError(f"unknown trainer.feed '{trainer.feed}'; {suggest(trainer.feed, FEEDS)}")
     fits = math.prod(packed_shape(split, spec)) < _memory(device) / 4
     feed = trainer.feed if split.name == "train" or trainer.feed == "packed" else "auto"
     if feed == "auto":

@@ -6,19 +6,25 @@ It imports no torch, so that a mistake is told at once.
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from ferlab.catalogue import choice, model_names
+from ferlab.data.source import FEEDS, SAMPLERS
 from ferlab.errors import ConfigError, suggest
 from ferlab.metrics import EPOCH_METRICS
+from ferlab.spec import LARGEST, SMALLEST
 from ferlab.training.tracking import TrackerOptions
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 APART = ("seed", "name", "outputs", "resume", "tracker")  # say which run it is and where it goes
 # How the same numbers are computed: they differ by rounding at most.
 MACHINE = ("device", "threads", "workers", "feed", "channels_last", "compile", "deterministic")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ModelConfig:
     """conf/model/*.yaml: a name, plain options, and what the specification says of the input.
 
@@ -28,20 +34,19 @@ class ModelConfig:
         weights: to start from: timm, a .safetensors file or a bundle; null is from scratch.
     """
 
-    name: str
+    name: str = choice(..., model_names)
     size: int | None
-    colour: str
-    interpolation: str
+    colour: str = choice(..., "ferlab.spec:CHANNELS")
+    interpolation: str = choice(..., lambda: get_args(import_module("ferlab.spec").Interpolation))
     mean: list[float] | None
     std: list[float] | None
     options: dict[str, Any] = field(default_factory=dict)
-    heads: list[str] = field(default_factory=lambda: ["expression"])
+    heads: list[str] = choice(["expression"], EPOCH_METRICS)
     weights: str | None = None
 
     def __post_init__(self) -> None:
-        for head in self.heads:
-            if head not in EPOCH_METRICS:
-                raise ConfigError(f"unknown head '{head}' in model.heads; {suggest(head, EPOCH_METRICS)}")
+        if self.size is not None and not SMALLEST <= self.size <= LARGEST:
+            raise ConfigError(f"model.size must be {SMALLEST} to {LARGEST} pixels, got {self.size}")
         if not self.heads:
             raise ConfigError("model.heads must name expression, affect or both, got none; add one")
 
@@ -121,8 +126,8 @@ class EngineOptions:
         deterministic: same seed, same numbers, at some cost on a GPU; torch warns where it cannot.
     """
 
-    device: str = "auto"
-    precision: str = "auto"
+    device: str = choice("auto", DEVICES)
+    precision: str = choice("auto", PRECISIONS)
     threads: int = 0
     channels_last: bool = True
     compile: bool = False
@@ -146,10 +151,10 @@ class TrainerConfig(FitOptions, EngineOptions):
 
     ema: float | None = None
     backbone_lr: float = 1.0
-    monitor: str = "accuracy"
+    monitor: str = choice("accuracy", [name for names in EPOCH_METRICS.values() for name in names])
     patience: int = 0
-    sampler: str = "shuffle"
-    feed: str = "auto"
+    sampler: str = choice("shuffle", SAMPLERS)
+    feed: str = choice("auto", FEEDS)
     workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -178,6 +183,12 @@ class TrainConfig:
     resume: str | None = None
 
     def __post_init__(self) -> None:
+        known = [name for head in self.model.heads for name in EPOCH_METRICS.get(head, ())]
+        if known and self.trainer.monitor not in known:  # an unknown head is told by `config.typed`
+            raise ConfigError(
+                f"trainer.monitor must be a metric of the model's heads, got '{self.trainer.monitor}'; "
+                f"{suggest(self.trainer.monitor, known)}"
+            )
         if not 0 <= self.seed < 2**63:  # what torch's generators take
             raise ConfigError(f"seed must be 0 or more and below 2^63, got {self.seed}")
         if self.name is not None and (not self.name or Path(self.name).name != self.name):

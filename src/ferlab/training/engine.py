@@ -15,10 +15,7 @@ from torch import Tensor
 
 from ferlab.bundle import pick_device
 from ferlab.errors import ConfigError, suggest
-from ferlab.training.config import EngineOptions
-
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
-DEVICES = ("auto", "cpu", "cuda", "mps")
+from ferlab.training.config import DEVICES, PRECISIONS, EngineOptions
 
 
 def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:

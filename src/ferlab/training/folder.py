@@ -16,7 +16,6 @@ RECORD = {
     "data_digest": str, "spec_digest": str, "commit": str, "precision": str, "environment": dict, "command": str,
     "weights": dict, "teacher": dict, "mlflow_run": str,
 }  # fmt: skip
-COMPARED = ("data_digest", "spec_digest", "commit", "precision", "environment")  # with those of the run before
 
 
 @dataclass(frozen=True)
@@ -143,10 +142,9 @@ class RunFolder:
             raise TrainingError(f"{self.record} must be what a run wrote: {reason}; restore it") from error
         for key, kind in RECORD.items():
             value = record.get(key)
-            if not isinstance(value, kind | None) or (key in COMPARED and key not in record):
+            if not isinstance(value, kind | None):
                 wanted = "text" if kind is str else "keys and values"
-                got = repr(value)[:40] if key in record else "none"
-                raise TrainingError(f"{self.record} must have {wanted} as '{key}', got {got}; restore it")
+                raise TrainingError(f"{self.record} must have {wanted} as '{key}', got {repr(value)[:40]}; restore it")
         if (teacher := record.get("teacher")) and not all(isinstance(teacher.get(k), str) for k in ("path", "sha256")):
             raise TrainingError(
                 f"{self.record} must name a teacher by path and sha256, got {str(teacher)[:40]}; restore it"

@@ -12,7 +12,7 @@ from ferlab.provenance import command_line, commit, environment
 from ferlab.screen import Screen
 from ferlab.training.config import TrainConfig
 from ferlab.training.fit import Fit
-from ferlab.training.folder import COMPARED, RunFolder
+from ferlab.training.folder import RunFolder
 from ferlab.training.tracking import flatten
 
 
@@ -40,7 +40,8 @@ def describe(options: TrainConfig, source: Source, fabric: Fabric) -> dict[str, 
 
 def compare(before: dict[str, Any], record: dict[str, Any], screen: Screen, resumed: bool) -> None:
     """Say where data, code or machine differ from those of the run before; a resumed run keeps its MLflow run."""
-    was, now = (flatten({key: values[key] for key in COMPARED}) for values in (before, record))
+    compared = ("data_digest", "spec_digest", "commit", "precision", "environment")
+    was, now = (flatten({key: values.get(key) for key in compared}) for values in (before, record))
     for key in now:
         if was.get(key) != now[key]:
             screen.say(f"note: {key} was {was.get(key)}, now {now[key]}: numbers may differ")

@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from ferlab.catalogue import choice
 from ferlab.errors import ConfigError, suggest
 
 TRACKERS = ("mlflow", "none")
@@ -42,7 +43,7 @@ class TrackerOptions:
         model: also log the bundle as an MLflow model.
     """
 
-    name: str = "mlflow"
+    name: str = choice("mlflow", TRACKERS)
     uri: str | None = None
     experiment: str = "ferlab"
     model: bool = True

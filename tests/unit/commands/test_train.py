@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from ferlab import config
-from ferlab.commands.train import say_stopped
+from ferlab.commands.train import say_stopped, where_tracked
 from ferlab.errors import ConfigError
 from ferlab.training.config import TrainConfig
 from ferlab.training.folder import RunFolder
+from ferlab.training.tracking import TrackerOptions
 
 
 @pytest.fixture
@@ -50,3 +51,16 @@ def test_a_folder_that_is_no_run_names_one_near_it(folder):
         given.mkdir(exist_ok=True)
         with pytest.raises(ConfigError, match=r"resume must be a run's folder, got .*; did you mean .*\[old\] run\?"):
             config.for_training([f"resume={given}"], None)
+
+
+@pytest.mark.parametrize(
+    ("tracker", "said"),
+    [
+        (TrackerOptions("none"), []),
+        (TrackerOptions(), ["ferlab ui"]),
+        (TrackerOptions(uri="sqlite:///my runs.db"), ["ferlab ui 'uri=sqlite:///my runs.db'"]),
+        (TrackerOptions(uri="http://me:secret@host"), ["MLflow at http://…@host"]),
+    ],
+)
+def test_next_names_nothing_that_is_switched_off(tracker, said):
+    assert where_tracked(tracker) == said
