@@ -12,6 +12,7 @@ from ferlab.bundle import Bundle
 from ferlab.commands.export import ExportConfig, check
 from ferlab.errors import ConfigError, ExportError
 from ferlab.formats import tflite, tflite_fp16, tflite_int8
+from ferlab.formats.interface import interface
 from ferlab.formats.seal import Seal, unseal_archive
 from ferlab.models import build
 from ferlab.spec import ModelSpec
@@ -110,6 +111,15 @@ def test_plain_litert_opens_a_file_by_its_path_and_feeds_pixels(written, case):
     assert set(answers) == set(spec.heads)
     for head in spec.heads:
         np.testing.assert_allclose(answers[head], wanted[head], atol=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_file_takes_and_gives_what_is_said_of_it(written, case):
+    run = Interpreter(str(written(case))).get_signature_runner()
+    said = interface(sealed(case))
+    for key, stated in (("inputs", run.get_input_details()), ("outputs", run.get_output_details())):
+        wanted = {each["name"]: (each["dtype"], each["shape"]) for each in said[key]}
+        assert wanted == {name: (it["dtype"].__name__, list(it["shape"])) for name, it in stated.items()}
 
 
 def test_half_precision_halves_the_weights(written, tmp_path):
