@@ -47,7 +47,7 @@ def interface(seal: Seal) -> dict[str, Any]:
         "channels": list(CHANNELS[spec.colour]),
     }
     sure = seal.graph == "probabilities"
-    known = {
+    known: dict[str, dict[str, Any]] = {
         "expression": {"gives": seal.graph, "range": [0, 1] if sure else None, "labels": list(spec.expression)},
         "affect": {"gives": "values", "range": [-1, 1], "labels": list(AFFECT)},
     }
