@@ -1,6 +1,6 @@
 """What a file of `ferlab export format=onnx` says of a face crop: python run_onnx.py model.onnx face.png
 
-Without ferlab. Needs onnxruntime, numpy and opencv. spec.json and label_map.json must lie beside the model.
+Without ferlab. Needs onnxruntime, numpy and opencv. spec.json must lie beside the model.
 """
 
 import json
@@ -19,17 +19,18 @@ def prepare(crop: np.ndarray, spec: dict) -> np.ndarray:
     way = {"area": area, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}[spec["interpolation"]]
     if image.shape[:2] != (spec["size"], spec["size"]):
         image = cv2.resize(image, (spec["size"], spec["size"]), interpolation=way)
-    return image.reshape(1, spec["size"], spec["size"], -1).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(image.reshape(1, spec["size"], spec["size"], -1).transpose(0, 3, 1, 2))
 
 
+if len(sys.argv) != 3:
+    sys.exit("usage: python run_onnx.py model.onnx face.png")
 model, picture = Path(sys.argv[1]), sys.argv[2]
-spec = json.loads(model.with_name("spec.json").read_text(encoding="utf-8"))["spec"]
-labels = json.loads(model.with_name("label_map.json").read_text(encoding="utf-8"))
-images = prepare(cv2.imdecode(np.fromfile(picture, np.uint8), cv2.IMREAD_COLOR), spec)
+document = json.loads(model.with_name("spec.json").read_text(encoding="utf-8"))
+said = document["files"][model.name]
+images = prepare(cv2.imdecode(np.fromfile(picture, np.uint8), cv2.IMREAD_COLOR), document["spec"])
 
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-answers = session.run(None, {"images": images})
-for output, (values,) in zip(session.get_outputs(), answers, strict=True):
-    names = labels[output.name] if output.name == "affect" else list(labels["expression"].values())
-    for name, value in zip(names, values, strict=True):
-        print(f"{name} {value:.4f}")
+answers = dict(zip([output["name"] for output in said["outputs"]], session.run(None, {"images": images}), strict=True))
+for output in said["outputs"]:
+    for label, value in zip(output["labels"], answers[output["name"]][0], strict=True):
+        print(f"{label} {value:.4f}")

@@ -1,6 +1,6 @@
 """What a file of `ferlab export format=tflite` says of a face crop: python run_tflite.py model.tflite face.png
 
-Without ferlab. Needs ai-edge-litert, numpy and opencv. spec.json and label_map.json must lie beside the model.
+Without ferlab. Needs ai-edge-litert, numpy and opencv. spec.json must lie beside the model.
 """
 
 import json
@@ -13,25 +13,24 @@ from ai_edge_litert.interpreter import Interpreter
 
 
 def prepare(crop: np.ndarray, spec: dict) -> np.ndarray:
-    """BGR crop of any size -> (s, s, c) uint8. The model normalises by itself."""
+    """BGR crop of any size -> (1, c, s, s) uint8. The model normalises by itself."""
     image = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY if spec["colour"] == "gray" else cv2.COLOR_BGR2RGB)
     area = cv2.INTER_AREA if min(image.shape[:2]) >= spec["size"] else cv2.INTER_LINEAR  # as which it enlarges
     way = {"area": area, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}[spec["interpolation"]]
     if image.shape[:2] != (spec["size"], spec["size"]):
         image = cv2.resize(image, (spec["size"], spec["size"]), interpolation=way)
-    return image.reshape(spec["size"], spec["size"], -1)
+    return np.ascontiguousarray(image.reshape(1, spec["size"], spec["size"], -1).transpose(0, 3, 1, 2))
 
 
+if len(sys.argv) != 3:
+    sys.exit("usage: python run_tflite.py model.tflite face.png")
 model, picture = Path(sys.argv[1]), sys.argv[2]
-spec = json.loads(model.with_name("spec.json").read_text(encoding="utf-8"))["spec"]
-labels = json.loads(model.with_name("label_map.json").read_text(encoding="utf-8"))
-image = prepare(cv2.imdecode(np.fromfile(picture, np.uint8), cv2.IMREAD_COLOR), spec)
+document = json.loads(model.with_name("spec.json").read_text(encoding="utf-8"))
+said = document["files"][model.name]
+images = prepare(cv2.imdecode(np.fromfile(picture, np.uint8), cv2.IMREAD_COLOR), document["spec"])
 
 run = Interpreter(model_path=str(model)).get_signature_runner()
-((name, taken),) = run.get_input_details().items()
-channels_first = tuple(taken["shape"][1:]) != image.shape
-answers = run(**{name: (image.transpose(2, 0, 1) if channels_first else image)[None].astype(taken["dtype"])})
-for head in sorted(answers, reverse=True):  # expression, then affect
-    names = labels[head] if head == "affect" else list(labels["expression"].values())
-    for name, value in zip(names, answers[head][0], strict=True):
-        print(f"{name} {value:.4f}")
+answers = run(images=images if said["layout"] == "nchw" else images.transpose(0, 2, 3, 1))
+for output in said["outputs"]:
+    for label, value in zip(output["labels"], answers[output["name"]][0], strict=True):
+        print(f"{label} {value:.4f}")

@@ -20,7 +20,7 @@ LABEL_MAP_NOTE = "for other programs: what each position of an output means; fer
 def write_documents(folder: Path, spec: ModelSpec, model: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
     """Write spec.json and label_map.json to `folder`, each atomically; OSError if that fails."""
     write_json(folder / "spec.json", document(spec, model, provenance))
-    write_json(folder / "label_map.json", {"format": 1, "note": LABEL_MAP_NOTE} | label_map(spec))
+    write_json(folder / "label_map.json", label_map_document(spec))
 
 
 def document(spec: ModelSpec, model: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,8 +73,13 @@ def spec_of(document: Mapping[str, Any]) -> ModelSpec:
     return spec
 
 
+def label_map_document(spec: ModelSpec) -> dict[str, Any]:
+    """What label_map.json says, with a note for people."""
+    return {"format": 1, "note": LABEL_MAP_NOTE} | label_map(spec)
+
+
 def label_map(spec: ModelSpec) -> dict[str, Any]:
-    """What label_map.json says: position -> label of the expression logits, names of the affect answers; None if none.
+    """Position -> label of the expression logits, and the names of the affect answers; None if none.
 
     Positions are text, as JSON has it.
     """

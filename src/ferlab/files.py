@@ -142,7 +142,7 @@ def sweep(path: Path) -> None:
             check_regular(left)
             with open(left, "rb") as file:
                 lock(file.fileno())
-                left.unlink()
+            left.unlink()  # after it is closed: Windows removes no open file
 
 
 def lock(descriptor: int) -> None:
@@ -161,7 +161,7 @@ def lock(descriptor: int) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")  # the same bytes on Windows
 
 
 def write_json(path: Path, value: Any) -> None:

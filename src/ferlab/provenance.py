@@ -5,6 +5,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -57,4 +58,9 @@ def command_line() -> str:
     """The command that started this run, quoted for a shell: ferlab's, or that of the program that called it."""
     program, *words = sys.argv
     own = Path(program).stem == "ferlab" or Path(program).parts[-2:] == ("ferlab", "__main__.py")
-    return shlex.join([*(["ferlab"] if own else ["python", program]), *words])
+    return quoted([*(["ferlab"] if own else ["python", program]), *words])
+
+
+def quoted(words: Sequence[str]) -> str:
+    """Words as they are typed into a shell; those of Windows do not know POSIX's quotes."""
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)

@@ -26,7 +26,8 @@ from ferlab.formats.seal import Seal
 from .conftest import untrained
 
 DRAWN = ["data.train=40", "data.validation=256", "data.test=0", "data.size=24", "calibration=40"]
-FILES = {"model.onnx", "model_int8.onnx", "spec.json", "label_map.json", "parity.json"}
+BESIDE = {"spec.json", "label_map.json", "labels.txt", "README.md"}
+FILES = {"model.onnx", "model_int8.onnx", "parity.json", *BESIDE}
 NOBODYS_PROVENANCE = {"dataset": "synthetic", "licence": "none"}
 
 
@@ -99,7 +100,10 @@ def test_every_file_is_there_and_the_report_is_true(made, faces):
         assert entry["verdict"] == "verified"
         assert entry["protocol"] == synthetic(train=40, validation=256, test=0, size=24).protocol
     assert document["files"]["model.onnx"]["parity"]["worst"] < 1e-4
-    assert json.loads((folder / "spec.json").read_text()) == json.loads((made / "bundle" / "spec.json").read_text())
+    said = json.loads((folder / "spec.json").read_text())
+    assert said.pop("files").keys() == document["files"].keys()
+    assert said == json.loads((made / "bundle" / "spec.json").read_text())
+    assert (folder / "labels.txt").read_text().splitlines() == list(bundle.spec.expression)
     labels = json.loads((folder / "label_map.json").read_text())["expression"]
     assert [labels[str(i)] for i in range(8)] == list(bundle.spec.expression)
 
@@ -353,7 +357,7 @@ def test_a_kill_before_the_report_leaves_a_file_that_says_whose_it_is(run, tmp_p
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", until_the_file)
         assert export(run, "format=onnx", f"out={out}") == 130
-    assert files(out) == {"model.onnx", "spec.json", "label_map.json"}
+    assert files(out) == {"model.onnx", *BESIDE}
     other = untrained(provenance=NOBODYS_PROVENANCE, temperature=1.25)
     save_bundle(other, tmp_path / "other" / "bundle", {}, "")
     assert export(tmp_path / "other", "format=onnx", f"out={out}") == 2

@@ -11,6 +11,7 @@ import pytest
 from ferlab import formats
 from ferlab.bundle import save_bundle
 from ferlab.cli import main
+from ferlab.formats.interface import WRITTEN
 from ferlab.training.folder import RunFolder
 
 from .conftest import untrained
@@ -48,7 +49,7 @@ def test_an_export_is_logged_to_the_run_that_trained_the_bundle(tmp_path, capsys
     run = client().get_run(run_id)
     assert run.info.status == "KILLED"
     assert {a.path for a in client().list_artifacts(run_id, "exports")} == {
-        f"exports/{name}" for name in ("model.onnx", "parity.json", "spec.json", "label_map.json", "past.bin")
+        f"exports/{name}" for name in ("model.onnx", "parity.json", "past.bin", *WRITTEN)
     }
     parity = json.loads((folder.path / "exports" / "parity.json").read_text())["files"]["model.onnx"]["parity"]
     assert run.data.metrics["export/onnx/agreement"] == parity["agreement"] == 1

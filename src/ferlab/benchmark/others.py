@@ -26,6 +26,7 @@ from ferlab.losses import distribution
 from ferlab.models import build
 from ferlab.spec import ModelSpec
 from ferlab.training.config import TrainConfig
+from ferlab.training.engine import is_nhwc
 from ferlab.training.fit import Fit
 
 WARM, AHEAD = 2, 4  # batches before and after those that are timed, so that workers are as busy at either end
@@ -49,7 +50,7 @@ class Loop:
         self.device = run.state.fabric.device
         self.batches, self.steps, self.faces = pictures.batches, steps, steps * options.trainer.batch_size
         self.dtype = DTYPES.get(precision_of(run)) if tuned else None
-        self.format = torch.channels_last if tuned else torch.contiguous_format
+        self.format = torch.channels_last if tuned and is_nhwc(None, self.device) else torch.contiguous_format
         self.net = build(spec, options.model.name, options.model.options).train()
         self.net.to(self.device).to(memory_format=self.format)
         self.optimizer = config.instantiate(options.optimizer, params=self.net.parameters())

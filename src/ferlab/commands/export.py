@@ -146,8 +146,8 @@ def check(settings: ExportConfig) -> list[str]:
 def export_one(job: Job, name: str) -> dict[str, Any]:
     """Write one format in the first of its ways that passes, and report on it, or on the last if none does."""
     from ferlab import formats
-    from ferlab.documents import write_documents
     from ferlab.files import replacing, why_unwritable
+    from ferlab.formats.interface import write_beside
     from ferlab.formats.seal import Seal, digest
 
     chosen = formats.FORMATS[name]
@@ -168,7 +168,7 @@ def export_one(job: Job, name: str) -> dict[str, Any]:
                 # First, so that a file is never there without them, were the process killed between the two.
                 if bundle.past is not None:
                     bundle.past.write(job.folder / FILE)
-                write_documents(job.folder, bundle.spec, bundle.model, bundle.provenance)
+                write_beside(job.folder, chosen.file, seal)
         except _Rejected:
             continue
         except OSError as error:
@@ -194,6 +194,7 @@ def read_report(folder: Path, bundle: "Bundle") -> Mapping[str, Any]:
     if not file.exists():
         return {}
     found, own = read_document(file), document(bundle.spec, bundle.model, bundle.provenance)
+    found.pop("files", None)  # what each takes and gives
     if found != json.loads(json.dumps(own)):  # two trainings may share a specification, but not where they come from
         digest = found.get("digest")
         raise ConfigError(f"{folder} must be for exports of {bundle.path}, got those of model {digest}; set out=…")

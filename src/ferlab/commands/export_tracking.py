@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ferlab import config
 from ferlab.errors import ConfigError, FerlabError
+from ferlab.formats.interface import WRITTEN
 from ferlab.screen import Screen
 from ferlab.training.folder import RunFolder
 from ferlab.training.tracking import Tracker, TrackerOptions
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ferlab.bundle import Bundle
     from ferlab.spec import Image
 
-DOCUMENTS = ("parity.json", "spec.json", "label_map.json", "past.bin")  # what lies beside exported files
+DOCUMENTS = ("parity.json", "past.bin", *WRITTEN)  # what lies beside exported files
 
 
 @dataclass(frozen=True)

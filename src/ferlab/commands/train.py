@@ -1,6 +1,5 @@
 """`ferlab train`: from a config to a run's folder with a bundle in it."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +36,8 @@ def say_stopped(run: "Run") -> None:
     """Where the run stands and how to go on; a tracking store has to be named again, see `config.repeat`, and so has
     what was elsewhere this time than the run's config says.
     """
+    from ferlab.provenance import quoted
+
     position, uri = run.position, run.config.tracker.uri
     before, now = flatten(config.plain(config.load(run.folder.config))), flatten(asdict(run.config))
     moved = {key: value for key, value in now.items() if config.movable(key) and value != before.get(key)}
@@ -44,19 +45,21 @@ def say_stopped(run: "Run") -> None:
     words = [f"resume={run.folder.path}", *(f"{key}={'null' if v is None else v}" for key, v in moved.items())]
     lines = [
         f"stopped after epoch {position.epoch} and {position.step} steps; all is saved. To go on:",
-        f"  ferlab train {' '.join(map(shlex.quote, words))}",
+        f"  ferlab train {quoted(words)}",
     ]
     Screen().say(*lines)
 
 
 def summarise(run: "Run") -> None:
     """The best epoch, and where to look next."""
+    from ferlab.provenance import quoted
+
     best, faces = run.best, len(run.source.split("validation"))
     words = [f"bundle={run.folder.bundle}", f"data={run.source.name}", *data_options(run.config.data, run.source.name)]
     lines = [
         f"best    {run.config.trainer.monitor} {best.value:.4f} at epoch {best.epoch}, on {faces:,} validation faces, "
         f"plain, selected on this split; tracking took {run.tracking_s:.1f} s",
-        f"next    ferlab evaluate {' '.join(map(shlex.quote, words))}",
+        f"next    ferlab evaluate {quoted(words)}",
         *(f"        {each}" for each in where_tracked(run.config.tracker)),
     ]
     Screen().say(*lines)
@@ -68,7 +71,7 @@ def where_tracked(tracker: TrackerOptions) -> list[str]:
         return []
     if tracker.address.startswith(("http://", "https://")):  # a server has pages of its own
         return [f"MLflow at {tracker.shown}"]
-    return [" ".join(["ferlab ui", *([shlex.quote(f"uri={tracker.uri}")] if tracker.uri else [])])]
+    return [" ".join(["ferlab ui", *([quoted([f"uri={tracker.uri}"])] if tracker.uri else [])])]
 
 
 def data_options(data: Mapping[str, Any], name: str) -> list[str]:

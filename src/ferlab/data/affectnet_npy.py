@@ -124,7 +124,7 @@ def read_array(path: str) -> npt.NDArray[Any]:
         DataError: the file cannot be read, is no whole .npy file, or holds pickled objects.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # Windows reads text otherwise
         try:
             data = os.read(descriptor, LARGEST)
         finally:

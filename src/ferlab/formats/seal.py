@@ -99,10 +99,12 @@ def digest(*parts: bytes) -> str:
     return result.hexdigest()
 
 
-def seal_archive(path: Path, seal: Seal) -> None:
-    """Append the seal to the zip archive `path`, or to a file that is none, which then ends with one."""
+def seal_archive(path: Path, seal: Seal, parts: Mapping[str, str] | None = None) -> None:
+    """Append `parts` and the seal to the zip archive `path`, or to a file that is none, which then ends with one."""
     prefix = b"" if zipfile.is_zipfile(path) else path.read_bytes()
     with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
+        for name, text in (parts or {}).items():
+            archive.writestr(name, text)
         content = _content({name: archive.read(name) for name in archive.namelist()}, prefix)
         archive.writestr(_entry(archive), seal.text(content))
 

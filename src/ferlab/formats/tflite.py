@@ -1,4 +1,4 @@
-"""TFLite by litert-torch, run by LiteRT. The seal is a zip archive behind the model, as TFLite keeps metadata.
+"""TFLite by litert-torch, run by LiteRT. Labels and seal are a zip archive behind it, where TFLite keeps such files.
 
 Every file, the float16 and 8-bit ones too, has one signature: "images" -> "expression", "affect". The images are pixels
 as they are, uint8 0-255, one face at a time, (1, s, s, c), or (1, c, s, s) by `layout=nchw`; the answers are float32.
@@ -20,8 +20,10 @@ import numpy.typing as npt
 
 from ferlab.errors import ExportError
 from ferlab.formats.exported import Exported
+from ferlab.formats.interface import LABELS, labels_text
 from ferlab.formats.seal import Seal, seal_archive, unseal_archive
 from ferlab.formats.tflite_graph import Shapes, shapes
+from ferlab.formats.tflite_metadata import described
 from ferlab.spec import Image
 
 if TYPE_CHECKING:
@@ -61,9 +63,14 @@ def model_of(bundle: "Bundle", seal: Seal, pixels: str = "uint8") -> bytes:
 
 
 def save(content: bytes, seal: Seal, path: Path) -> None:
-    """Write a flatbuffer, sealed."""
-    path.write_bytes(content)
-    seal_archive(path, seal)
+    """Write a flatbuffer with TFLite's metadata, the labels as it wants them, and the seal."""
+    path.write_bytes(described(content, seal))
+    seal_archive(path, seal, _packed(seal))
+
+
+def _packed(seal: Seal) -> dict[str, str]:
+    """What lies behind the flatbuffer beside the seal."""
+    return {LABELS: labels_text(seal.spec)} if seal.spec.expression else {}
 
 
 def read(path: Path, threads: int) -> Exported:
@@ -77,6 +84,9 @@ def read(path: Path, threads: int) -> Exported:
         ExportError: missing, damaged, changed or foreign.
     """
     found = unseal_archive(path, prefixed=True)
+    packed = {name: text.encode() for name, text in _packed(found.seal).items()}
+    if found.parts and found.parts != packed:  # files that were made before have none
+        raise ExportError(f"{path} must hold the labels of its specification as {LABELS}, got others; export it again")
     try:
         stated = shapes(found.prefix)
     except ExportError as error:

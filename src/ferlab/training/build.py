@@ -26,6 +26,7 @@ from ferlab.models.timm_backbone import TIMM_NAMES, published_input
 from ferlab.spec import CHANNELS, ModelSpec
 from ferlab.training.clock import Clock
 from ferlab.training.config import ModelConfig, TrainConfig
+from ferlab.training.engine import is_nhwc
 from ferlab.training.fit import Fit, Step
 from ferlab.training.interrupt import StopRequest
 from ferlab.training.optim import ema_of, parameter_groups
@@ -148,7 +149,7 @@ def build_teacher(config: TrainConfig, loss: nn.Module, spec: ModelSpec, fabric:
     if isinstance(loss, Distillation):
         if config.teacher is None:
             raise ConfigError("loss=distill needs a teacher, got none; add teacher=, a bundle's or its run's folder")
-        return load_teacher(config.teacher, spec, fabric, config.trainer.channels_last)
+        return load_teacher(config.teacher, spec, fabric, is_nhwc(config.trainer.channels_last, fabric.device))
     if config.teacher is not None:
         raise ConfigError(
             f"loss {type(loss).__name__} learns nothing from a teacher, got teacher={config.teacher}; use loss=distill"
@@ -179,7 +180,8 @@ def build_state(config: TrainConfig, spec: ModelSpec, loss: nn.Module, fabric: F
     optimizer = instantiate(config.optimizer, params=groups)
     maximise = trainer.monitor not in LOWER_IS_BETTER
     schedule = instantiate(config.scheduler, optimizer=optimizer, steps=steps, epochs=trainer.epochs, maximise=maximise)
-    net.to(memory_format=torch.channels_last if trainer.channels_last else torch.contiguous_format)
+    nhwc = is_nhwc(trainer.channels_last, fabric.device)
+    net.to(memory_format=torch.channels_last if nhwc else torch.contiguous_format)
     compiled: Any = torch.compile(net) if trainer.compile else net
     module, wrapped = fabric.setup(compiled, optimizer)
     torch.manual_seed(config.seed + fabric.global_rank)  # from here on, dropout differs between processes
@@ -192,6 +194,7 @@ def build_feed(config: TrainConfig, split: Split, spec: ModelSpec, device: torch
     """
     trainer = config.trainer
     fits = math.prod(packed_shape(split, spec)) < _memory(device) / 4
+    nhwc = is_nhwc(trainer.channels_last, device)
     feed = trainer.feed if split.name == "train" or trainer.feed == "packed" else "auto"
     if feed == "auto":
         feed = "resident" if fits and sample is None else "streamed"
@@ -201,12 +204,12 @@ def build_feed(config: TrainConfig, split: Split, spec: ModelSpec, device: torch
         )
     if feed != "streamed":
         kept = Resident if feed == "resident" else Packed
-        return kept(split, spec, device, trainer.channels_last)
+        return kept(split, spec, device, nhwc)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # On the CPU the network itself keeps all cores busy, so a worker would only take turns with it.
     automatic = 0 if device.type == "cpu" else min(cores, 12)
     workers = automatic if trainer.workers is None else trainer.workers
-    return Streamed(split, spec, device, sample, trainer.channels_last, config.seed, workers)
+    return Streamed(split, spec, device, sample, nhwc, config.seed, workers)
 
 
 def _memory(device: torch.device) -> int:

@@ -121,7 +121,7 @@ class EngineOptions:
         device: auto, cpu, cuda or mps.
         precision: auto, 32-true, bf16-mixed or 16-mixed. auto is bf16 where the hardware multiplies in it.
         threads: CPU threads of a process; 0 leaves torch's choice.
-        channels_last: NHWC memory, which convolutions prefer.
+        channels_last: NHWC memory, which convolutions prefer; None decides, see `engine.is_nhwc`.
         compile: torch.compile the network.
         deterministic: same seed, same numbers, at some cost on a GPU; torch warns where it cannot.
     """
@@ -129,7 +129,7 @@ class EngineOptions:
     device: str = choice("auto", DEVICES)
     precision: str = choice("auto", PRECISIONS)
     threads: int = 0
-    channels_last: bool = True
+    channels_last: bool | None = None
     compile: bool = False
     deterministic: bool = True
 

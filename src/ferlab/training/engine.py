@@ -34,6 +34,9 @@ def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:
     device = pick_device(options.device)
     if options.precision not in PRECISIONS:
         raise ConfigError(f"unknown trainer.precision '{options.precision}'; {suggest(options.precision, PRECISIONS)}")
+    local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))
+    if device == "mps" and world > 1:
+        raise ConfigError(f"trainer.device=mps must train in one process, got {world}; set trainer.device=cpu")
     if options.threads:
         torch.set_num_threads(options.threads)
     if device == "cpu":
@@ -45,7 +48,6 @@ def launch(options: EngineOptions, unused_parameters: bool = False) -> Fabric:
     # It costs time, and nothing here reads such memory.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not options.deterministic
-    local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))
     strategy: str | Strategy = "auto"
     if world > 1:
         # Batch statistics are averaged over the processes before each validation (fit.py), not taken from the first.
@@ -92,6 +94,14 @@ def _keep_memory() -> None:
         m_trim_threshold, m_mmap_threshold = -1, -3
         mallopt(m_mmap_threshold, 1 << 30)
         mallopt(m_trim_threshold, 1 << 30)
+
+
+def is_nhwc(asked: bool | None, device: torch.device) -> bool:
+    """Whether networks and images lie in memory with channels last; None is yes, but on Apple's GPUs.
+
+    There convolutions gain nothing by it, and torch failed or answered wrongly with it (pytorch 180984, 188371).
+    """
+    return device.type != "mps" if asked is None else asked
 
 
 def precision(name: str, device: str) -> str:

@@ -185,6 +185,7 @@ def _random_state() -> dict[str, Any]:
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
         "numpy": [name, np.asarray(keys).tolist(), *rest],
         "python": random.getstate(),
     }
@@ -194,6 +195,8 @@ def _set_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"].cpu())
+    if state.get("mps") is not None and torch.backends.mps.is_available():  # checkpoints made before have none
+        torch.mps.set_rng_state(state["mps"].cpu())
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, np.array(keys, np.uint32), *rest))
     random.setstate(state["python"])

@@ -10,6 +10,7 @@ import pytest
 import ferlab
 from ferlab import formats
 from ferlab.errors import ExportError
+from ferlab.formats.interface import interface
 from ferlab.formats.onnx import metadata, model_of, read, save, write
 from ferlab.formats.seal import digest
 
@@ -54,6 +55,21 @@ def refused(path, said):
     with pytest.raises(ExportError, match=said) as caught:
         formats.read(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_the_file_takes_and_gives_what_is_said_of_it(exported, make_seal, faces, heads):
+    bundle, path = exported(**HEADS[heads])
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    said = interface(make_seal(bundle))
+    for key, stated in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+        dtypes = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
+        wanted = [(each["name"], dtypes[each["dtype"]], each["shape"]) for each in said[key]]
+        assert wanted == [(each.name, each.type, each.shape) for each in stated]
+    for each, values in zip(said["outputs"], session.run(None, {"images": faces}), strict=True):
+        least, most = each["range"]
+        assert least <= values.min() < values.max() <= most
+        assert len(each["labels"]) == values.shape[1]
 
 
 @pytest.mark.parametrize("graph", ["probabilities", "logits"])

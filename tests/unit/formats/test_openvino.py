@@ -10,6 +10,7 @@ import pytest
 
 from ferlab.errors import ExportError
 from ferlab.formats import read
+from ferlab.formats.interface import interface
 
 from .torch_files import SPECS, bombs, exported, faces, forged, made, parts_of
 
@@ -40,12 +41,22 @@ def test_an_answer_stays_as_it_was_when_the_next_face_is_asked(bundle, original)
         np.testing.assert_array_equal(answer, kept[head])
 
 
+def _sizes(port):
+    return [-1 if size.is_dynamic else size.get_length() for size in port.partial_shape]
+
+
 def test_unzipped_it_is_what_openvino_takes(bundle, original, tmp_path):
     import openvino
 
     shutil.unpack_archive(original, tmp_path, "zip")
     compiled = openvino.Core().compile_model(tmp_path / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     images = faces(bundle.spec, 3)
+    said = interface(read(original).seal)
+    for key, stated in (("inputs", compiled.inputs), ("outputs", compiled.outputs)):
+        types = {"uint8": "u8", "float32": "f32"}
+        wanted = [({each["name"]}, types[each["dtype"]], [-1, *each["shape"][1:]]) for each in said[key]]
+        found = [(it.names, it.element_type.get_type_name(), list(map(int, _sizes(it)))) for it in stated]
+        assert wanted == found
     for head, answer in bundle.answers(images).items():
         np.testing.assert_allclose(compiled(images)[head], answer, atol=1e-4)
     assert compiled.input(0).get_partial_shape().to_string() == "[?,3,16,16]"

@@ -5,14 +5,18 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from flatbuffers.number_types import Int8Flags, Uint8Flags
+from flatbuffers.table import Table
 
 from ferlab import formats
 from ferlab.bundle import Bundle
 from ferlab.commands.export import ExportConfig, check
 from ferlab.errors import ConfigError, ExportError
 from ferlab.formats import tflite, tflite_fp16, tflite_int8
-from ferlab.formats.seal import Seal, unseal_archive
+from ferlab.formats.interface import interface
+from ferlab.formats.seal import Seal, seal_archive, unseal_archive
 from ferlab.models import build
 from ferlab.spec import ModelSpec
 
@@ -110,6 +114,78 @@ def test_plain_litert_opens_a_file_by_its_path_and_feeds_pixels(written, case):
     assert set(answers) == set(spec.heads)
     for head in spec.heads:
         np.testing.assert_allclose(answers[head], wanted[head], atol=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_file_takes_and_gives_what_is_said_of_it(written, case):
+    run = Interpreter(str(written(case))).get_signature_runner()
+    said = interface(sealed(case))
+    for key, stated in (("inputs", run.get_input_details()), ("outputs", run.get_output_details())):
+        wanted = {each["name"]: (each["dtype"], each["shape"]) for each in said[key]}
+        assert wanted == {name: (it["dtype"].__name__, list(it["shape"])) for name, it in stated.items()}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_other_programs_find_the_labels_and_what_the_images_are(written, case):
+    """By TFLite's own metadata, whose offsets are those of its schema, version 1.0.0."""
+    spec = CASES[case][0]
+    model = schema.Model.GetRootAs(written(case).read_bytes())
+    entries = {model.Metadata(i).Name(): model.Metadata(i).Buffer() for i in range(model.MetadataLength())}
+    data = model.Buffers(entries[b"TFLITE_METADATA"]).DataAsNumpy().tobytes()
+    assert data[4:8] == b"M001"
+    start = int.from_bytes(data[:4], "little")
+    about = Table(data, start)
+    assert text(about, 7) == "1.0.0"
+    (subgraph,) = tables(about, 3)
+    (images,) = tables(subgraph, 2)
+    outputs = tables(subgraph, 3)
+    assert text(images, 0) == "images"
+    content = table(images, 3)
+    assert content.Get(Uint8Flags, content.Pos + content.Offset(4)) == 2  # ImageProperties
+    picture = table(content, 1)
+    assert picture.Get(Int8Flags, picture.Pos + picture.Offset(4)) == {"rgb": 1, "gray": 2}[spec.colour]
+    stated = model.Subgraphs(0)
+    names = [stated.Tensors(index).Name() for index in stated.OutputsAsNumpy()]
+    signature = model.SignatureDefs(0)
+    tensors = [signature.Outputs(i) for i in range(signature.OutputsLength())]
+    by_tensor = {stated.Tensors(each.TensorIndex()).Name(): each.Name().decode() for each in tensors}
+    assert [text(each, 0) for each in outputs] == [by_tensor[name] for name in names]  # the graph's own order
+    files = {text(each, 0): [text(file, 0) for file in tables(each, 6)] for each in outputs}
+    assert files == {head: ["labels.txt"] if head == "expression" else [] for head in spec.heads}
+    with zipfile.ZipFile(written(case)) as archive:
+        if spec.expression:
+            assert archive.read("labels.txt").decode().splitlines() == list(spec.expression)
+
+
+def place(found, slot):
+    return found.Offset(4 + 2 * slot)
+
+
+def text(found, slot):
+    return found.String(found.Pos + place(found, slot)).decode()
+
+
+def table(found, slot):
+    return Table(found.Bytes, found.Indirect(found.Pos + place(found, slot)))
+
+
+def tables(found, slot):
+    if not place(found, slot):
+        return []
+    start = found.Vector(place(found, slot))
+    return [Table(found.Bytes, found.Indirect(start + 4 * i)) for i in range(found.VectorLen(place(found, slot)))]
+
+
+def test_other_labels_behind_the_model_are_refused(written, tmp_path):
+    found = unseal_archive(written(GREY), True)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(found.prefix)
+    seal_archive(path, found.seal, {"labels.txt": "happiness\nanger\nneutral\n"})
+    with pytest.raises(ExportError, match=r"must hold the labels of its specification as labels\.txt, got others"):
+        formats.read(path)
+    path.write_bytes(found.prefix)
+    seal_archive(path, found.seal)  # as files were made before
+    formats.read(path)
 
 
 def test_half_precision_halves_the_weights(written, tmp_path):
@@ -260,7 +336,8 @@ def test_a_graph_that_costs_too_much_or_crashes_is_refused(written, tmp_path, ch
     model = read_model_from_bytearray(found.prefix)
     change(model, schema)
     path = tmp_path / "model.tflite"
-    tflite.save(bytes(convert_object_to_bytearray(model)), found.seal, path)
+    path.write_bytes(convert_object_to_bytearray(model))
+    seal_archive(path, found.seal)
     with pytest.raises(ExportError, match=said) as caught:
         formats.read(path)
     assert "\n" not in str(caught.value)
@@ -272,11 +349,13 @@ def test_a_plain_tflite_file_is_refused(written, tmp_path):
 
 def test_a_seal_of_another_model_is_refused(written, tmp_path):
     path = tmp_path / "model.tflite"
-    tflite.save(unseal_archive(written(GREY), True).prefix, sealed("affect, rgb"), path)
+    path.write_bytes(unseal_archive(written(GREY), True).prefix)
+    seal_archive(path, sealed("affect, rgb"))
     with pytest.raises(ExportError, match=r"must take images \(1, 3, 16, 16\) uint8 and give.*affect.*got") as caught:
         formats.read(path)
     assert "\n" not in str(caught.value)
-    tflite.save(b"\x1c\0\0\0TFL3" + bytes(100), sealed(GREY), path)
+    path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))
+    seal_archive(path, sealed(GREY))
     with pytest.raises(ExportError, match="must hold one graph, got 0"):
         formats.read(path)
 
@@ -290,7 +369,7 @@ def refused(path, content, said):
 
 def test_the_seal_is_an_archive_that_other_tools_see(written):
     with zipfile.ZipFile(written(GREY)) as archive:
-        assert archive.namelist() == ["ferlab.json"]
+        assert archive.namelist() == ["labels.txt", "ferlab.json"]
 
 
 def test_threads_reach_the_runtime(written, monkeypatch):
