@@ -9,6 +9,7 @@ import pytest
 import ferlab
 from ferlab.bundle import save_bundle
 from ferlab.cli import main
+from ferlab.errors import printable
 
 from .conftest import LABELS, untrained
 
@@ -65,7 +66,7 @@ def test_csv_holds_no_formulas(tmp_path, crops, bundle, capsys, monkeypatch, fir
     monkeypatch.chdir(crops)
     assert predict(tmp_path, "*cmd*", "format=csv") == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out, newline=""))
-    assert row["source"] == f"'{name}"
+    assert row["source"] == f"'{printable(name)}"
     assert all(0 <= float(row[label]) <= 1 for label in LABELS)
 
 
