@@ -70,6 +70,12 @@ def test_csv_holds_no_formulas(tmp_path, crops, bundle, capsys, monkeypatch, fir
     assert all(0 <= float(row[label]) <= 1 for label in LABELS)
 
 
+def test_a_label_of_ones_own_is_no_formula_either(tmp_path, crops, capsys):
+    save_bundle(untrained(("=1+1", "bored")), tmp_path / "run" / "bundle", {}, "")
+    assert predict(tmp_path, crops / NAMES[0], "format=csv") == 0
+    assert capsys.readouterr().out.startswith("source,expression,'=1+1,bored\n")
+
+
 def test_table_reads_well_when_piped(tmp_path, crops, expected, capsys):
     long = tmp_path / ("deep" * 20) / NAMES[0]
     long.parent.mkdir()

@@ -168,7 +168,7 @@ FAULTS = {
     "unknown model": (lambda d: d["model"].update(name="custom_cmn"), "did you mean 'custom_cnn'"),
     "unknown option": (lambda d: d["model"]["options"].update(wdths=[4]), "wdths"),
     "unknown field": (lambda d: d["spec"].update(sizes=16), "did you mean 'size'"),
-    "a label that is none": (lambda d: d["spec"].update(expression=["anger", "hapiness"]), "did you mean 'happiness'"),
+    "a label that is none": (lambda d: d["spec"].update(expression=["anger", "happy"]), "write 'happiness'"),
     "ill-typed size": (lambda d: d["spec"].update(size="16"), "well typed"),
     "no model": (lambda d: d.pop("model"), "no 'model'"),
     "negative width": (lambda d: d["model"]["options"].update(hidden=-1), "does not describe a model"),

@@ -118,7 +118,7 @@ def write_csv(bundle: "Runner", answers: Answers, top: int) -> None:
     names = bundle.spec.expression
     writer = csv.writer(sys.stdout, lineterminator="\n")
     affect = ["valence", "arousal"] if bundle.spec.affect else []
-    writer.writerow(["source", *(["expression"] if names else []), *names, *affect])
+    writer.writerow(["source", *(["expression"] if names else []), *map(no_formula, names), *affect])
     for path, answer in answers:
         likeliest = list(answer.expression)[:1]
         shares = [f"{answer.expression[name]:.6f}" for name in names]

@@ -143,7 +143,7 @@ class Report:
         """
         from ferlab.evaluation.page import write_report
 
-        return write_report(self, Path(folder), show_faces)
+        return write_report(self, Path(folder).expanduser(), show_faces)
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

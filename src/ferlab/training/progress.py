@@ -73,7 +73,8 @@ class ProgressView:
                 self._bar.reset(self._task, total=total, completed=done)
             self._epoch, self._mark = step.epoch, (time.perf_counter(), step.faces)
         then, faces = self._mark
-        rate = (step.faces - faces) / max(time.perf_counter() - then, 1e-9)
+        seconds = max(time.perf_counter() - then, 1e-9)
+        rate = (step.faces - faces) / seconds if step.faces > faces else self._bar.tasks[0].fields["rate"]
         shown: dict[str, Any] = {"epoch": step.epoch, "rate": rate, "loss": step.loss, "lr": step.lr}
         self._bar.update(self._task, completed=done, **shown)
         if self._cell is not None and time.perf_counter() - self._drawn > REDRAW_S:
