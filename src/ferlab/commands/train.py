@@ -67,11 +67,13 @@ def summarise(run: "Run") -> None:
 
 def where_tracked(tracker: TrackerOptions) -> list[str]:
     """How to look at the run in MLflow, if it was tracked."""
+    from ferlab.provenance import quoted
+
     if tracker.name == "none":
         return []
     if tracker.address.startswith(("http://", "https://")):  # a server has pages of its own
         return [f"MLflow at {tracker.shown}"]
-    return [" ".join(["ferlab ui", *([quoted([f"uri={tracker.uri}"])] if tracker.uri else [])])]
+    return [f"ferlab ui {quoted([f'uri={tracker.uri}'])}" if tracker.uri else "ferlab ui"]
 
 
 def data_options(data: Mapping[str, Any], name: str) -> list[str]:
