@@ -70,7 +70,7 @@ def time_training(
 
 def export(invocation: "Invocation") -> None:
     """Measure a bundle and its exported files, print the table and write benchmark.json and benchmark.html."""
-    overrides = with_dataset(invocation, "bundle")
+    overrides = with_dataset(invocation, "bundle", ExportBenchmarkConfig)
     settings = config.typed(config.compose(invocation.command.config, overrides), ExportBenchmarkConfig)
     plan = check(settings)
 

@@ -74,7 +74,7 @@ class Job:
 
 def export(invocation: "Invocation") -> int:
     """Export every format asked for; the exit code is 1 if one of them does not answer like the bundle."""
-    overrides = with_dataset(invocation, "bundle")
+    overrides = with_dataset(invocation, "bundle", ExportConfig)
     settings = config.typed(config.compose(invocation.command.config, overrides), ExportConfig)
     names = check(settings)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from ferlab import catalogue
+from ferlab import catalogue, config
 from ferlab.errors import ConfigError, ExportError
 
 if TYPE_CHECKING:
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from ferlab.runner import Outputs
 
 
-def with_dataset(invocation: "Invocation", key: str) -> Sequence[str]:
+def with_dataset(invocation: "Invocation", key: str, schema: type) -> Sequence[str]:
     """The overrides, with the dataset that the model named by `key` was trained on unless they choose one.
+
+    Whatever `schema` can find wrong is told before the model is opened, the dataset's own keys aside.
 
     A model is a bundle, an exported file, or a folder of them, of which the first speaks for all.
     """
+    others = [override for override in invocation.overrides if not override.startswith("data.")]
+    config.typed(config.compose(invocation.command.config, others), schema)
     given = dict(override.split("=", 1) for override in invocation.overrides if "=" in override)
     if "data" in given or key not in given:
         return invocation.overrides

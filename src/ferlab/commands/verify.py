@@ -30,7 +30,7 @@ class VerifyConfig:
 
 def verify(invocation: "Invocation") -> int:
     """Compare exported files with their bundle; the exit code is 1 if one of them does not answer like it."""
-    overrides = with_dataset(invocation, "file")
+    overrides = with_dataset(invocation, "file", VerifyConfig)
     settings = config.typed(config.compose(invocation.command.config, overrides), VerifyConfig)
     paths = check(settings)
 

@@ -65,7 +65,7 @@ class TrackerOptions:
     @property
     def shown(self) -> str:
         """The store for people: without the password, and with who named it unless the options do."""
-        address = re.sub(r"//[^/@]*@", "//…@", self.address)
+        address = without_password(self.address)
         return f"{address}, as MLFLOW_TRACKING_URI says" if self.environment else address
 
 
@@ -255,10 +255,15 @@ class Tracker:
         self._rests_until = time.monotonic() + REST * (time.monotonic() - begun)
         if not self._failed:
             error = outcome[0] if outcome else TimeoutError(f"no answer in {deadline:g} s")
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            reason = without_password(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
             self._say(f"MLflow at {self.options.shown} failed ({reason}); {self._nevertheless}")
         self._failed = True
         return False
+
+
+def without_password(text: str) -> str:
+    """The text with dots in the place of what stands before the @ of a URL."""
+    return re.sub(r"//[^/@\s]*@", "//…@", text)
 
 
 def _run(call: Callable[[], Any], outcome: list[Exception | None]) -> None:
