@@ -108,8 +108,22 @@ def _as_text(override: str, default: "DictConfig") -> str:
                 return override
     except HydraException:
         pass
+    return f"{key}={_quoted(value)}"
+
+
+def _quoted(value: str) -> str:
+    """In hydra's quotes, where a backslash is one unless a quote comes after it."""
     escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
-    return f"{key}='{escaped}'"
+    return f"'{escaped}'"
+
+
+def as_item(value: Any) -> str:
+    """A value as it is typed in a list in brackets; text is quoted where hydra would read something else."""
+    if not isinstance(value, str):
+        return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+    if re.fullmatch(r"[A-Za-z_][\w ]*(?<! )", value, re.ASCII) and value.lower() not in ("true", "false", "null"):
+        return value
+    return _quoted(value)
 
 
 def _check_values(overrides: Sequence[str], default: "DictConfig", config: "DictConfig") -> None:

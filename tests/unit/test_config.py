@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from ferlab import catalogue
 from ferlab.catalogue import conf_dir, groups
-from ferlab.config import compose, instantiate, load, plain, repeat, to_yaml, typed
+from ferlab.config import as_item, compose, instantiate, load, plain, repeat, to_yaml, typed
 from ferlab.errors import ConfigError, DataError, suggest
 from ferlab.training.config import TrainConfig
 
@@ -224,6 +224,14 @@ def run(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(to_yaml(compose("train", ["model=small_resnet", "name=first"])), encoding="utf-8")
     return file
+
+
+@pytest.mark.parametrize(
+    "name", ["bored", "happily surprised", "très engagé", "1", "true", "null", "it's", "a,b", "x]", "a\\b", "a:b", " "]
+)
+def test_an_item_of_a_list_is_read_as_it_was(name):
+    config = compose("train", ["data=imagefolder", f"data.labels=[{as_item(name)},{as_item('other')}]"])
+    assert list(config.data.labels) == [name, "other"]
 
 
 def test_a_written_config_reads_back(run):

@@ -77,10 +77,11 @@ def where_tracked(tracker: TrackerOptions) -> list[str]:
 
 
 def data_options(data: Mapping[str, Any], name: str) -> list[str]:
-    """The `data.key=value` by which a run differs from `data=<name>` alone; lists and parts are left out."""
+    """The `data.key=value` by which a run differs from `data=<name>` alone; parts of a mixture are left out."""
     if name not in catalogue.groups("evaluate")["data"]:
         return []
     default = config.plain(config.compose("evaluate", [f"data={name}"]))["data"]
     changed = {key: value for key, value in data.items() if value != default.get(key)}
     texts = {k: str(v).lower() if isinstance(v, bool) else v for k, v in changed.items()}
+    texts |= {k: f"[{','.join(map(config.as_item, v))}]" for k, v in changed.items() if isinstance(v, list)}
     return [f"data.{k}={v}" for k, v in texts.items() if isinstance(v, str | int | float)]

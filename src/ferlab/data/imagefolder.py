@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ferlab.config import as_item
 from ferlab.data.cut import first_copies, stratified_cut
 from ferlab.data.images import FileImages
 from ferlab.data.source import SPLITS, Source, Split, SplitName
@@ -47,6 +48,10 @@ def imagefolder(
     if not 0 < validation < 1 or seed < 0:
         raise ConfigError(
             f"data.validation must be a share between 0 and 1 and data.seed 0 or more, got {validation:g} and {seed}"
+        )
+    if isinstance(labels, str):
+        raise ConfigError(
+            f"data.labels must be a list such as [bored,'très engagé'], other letters in quotes, got {labels}"
         )
     folder = Path(root)
     found = split_folders(folder)
@@ -96,8 +101,9 @@ def meanings(folders: Sequence[Path], labels: Sequence[str] | None) -> dict[str,
             try:
                 result[path.name] = canonical(path.name)
             except LabelError as error:
-                own = ",".join(sorted({each.name for each in folders}))
-                raise LabelError(f"{path}: {error}; or declare labels of your own: data.labels=[{own}]") from None
+                own = ",".join(sorted({as_item(each.name) for each in folders}))
+                said = str(error).removesuffix("; see --help")  # nothing is near
+                raise LabelError(f"{path}: {said}; or declare labels of your own: 'data.labels=[{own}]'") from None
         elif path.name in labels:
             result[path.name] = path.name
         else:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from ferlab import config
-from ferlab.commands.train import say_stopped, where_tracked
+from ferlab.commands.train import data_options, say_stopped, where_tracked
 from ferlab.errors import ConfigError
 from ferlab.training.config import TrainConfig
 from ferlab.training.folder import RunFolder
@@ -64,3 +64,8 @@ def test_a_folder_that_is_no_run_names_one_near_it(folder):
 )
 def test_next_names_nothing_that_is_switched_off(tracker, said):
     assert where_tracked(tracker) == said
+
+
+def test_the_command_that_is_next_names_labels_of_ones_own():
+    changed = {"root": "own", "labels": ["bored", "très engagé"]}
+    assert data_options(changed, "imagefolder") == ["data.root=own", "data.labels=[bored,'très engagé']"]

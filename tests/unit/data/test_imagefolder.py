@@ -84,7 +84,7 @@ def test_an_unknown_class_is_an_error_with_the_nearest(tree):
     assert str(caught.value).startswith(
         f"{tree}/train/suprised: label must be an emotion name, got 'suprised'; did you"
     )
-    assert str(caught.value).endswith("or declare labels of your own: data.labels=[Happy,angry,suprised]")
+    assert str(caught.value).endswith("or declare labels of your own: 'data.labels=[Happy,angry,suprised]'")
 
 
 def test_labels_of_ones_own_are_kept_exactly_and_in_their_order(tmp_path):
