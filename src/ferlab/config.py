@@ -3,10 +3,9 @@
 The only user of hydra and omegaconf. They are imported inside the functions, so that `ferlab --help` is instant.
 """
 
-import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import is_dataclass
 from functools import cache
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ferlab.catalogue import choices, conf_dir, groups, meant, trusted
 from ferlab.errors import ConfigError, suggest
+from ferlab.quoting import as_text
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -37,7 +37,7 @@ def compose(command: str, overrides: Sequence[str]) -> "DictConfig":
         default = _composed(command, chosen)
         known += _keys(default)
         _check_keys(command, overrides, known)
-        config = _composed(command, tuple(_as_text(override, default) for override in overrides))
+        config = _composed(command, tuple(as_text(override, default) for override in overrides))
         _check_values(overrides, default, config)
         return deepcopy(config)
 
@@ -76,54 +76,6 @@ def _check_keys(command: str, overrides: Sequence[str], known: list[str]) -> Non
         key = override.partition("=")[0]
         if key.lstrip("+~") == key and key.partition("@")[0] not in taken:
             raise ConfigError(f"unknown key '{key}' for ferlab {command}; {suggest(key, taken)}")
-
-
-def _as_text(override: str, default: "DictConfig") -> str:
-    """The override, its value quoted if the key takes text and hydra reads something else, as in `faces/ä(1).png`.
-
-    Keys that hold numbers, lists or mappings are left alone: there a value that does not parse is a mistake. A key
-    whose default is null may take text or a number: `2024_11_25` and `1.10` go there as they were typed, and a schema
-    that wants a number takes it from the text.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-
-    key, _, value = override.partition("=")
-    before = OmegaConf.select(default, key) if key.lstrip("+~") == key else 0
-    if not isinstance(before, str | None):
-        with suppress(HydraException):
-            if OverridesParser.create().parse_override(override).is_sweep_override():
-                raise ConfigError(f"'{key}' must have one value, got '{override}'; put brackets around a list")
-        return override
-    if value.startswith("~/"):  # few shells expand it behind a "="
-        value = os.path.expanduser(value)
-        override = f"{key}={value}"
-    try:
-        parsed = OverridesParser.create().parse_override(override)
-        if not parsed.is_sweep_override():
-            read = parsed.value()
-            as_typed = not isinstance(read, bool | int | float) or str(read) == value
-            if isinstance(read, str | None) or (before is None and as_typed):
-                return override
-    except HydraException:
-        pass
-    return f"{key}={_quoted(value)}"
-
-
-def _quoted(value: str) -> str:
-    """In hydra's quotes, where a backslash is one unless a quote comes after it."""
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
-    return f"'{escaped}'"
-
-
-def as_item(value: Any) -> str:
-    """A value as it is typed in a list in brackets; text is quoted where hydra would read something else."""
-    if not isinstance(value, str):
-        return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
-    if re.fullmatch(r"[A-Za-z_][\w ]*(?<! )", value, re.ASCII) and value.lower() not in ("true", "false", "null"):
-        return value
-    return _quoted(value)
 
 
 def _check_values(overrides: Sequence[str], default: "DictConfig", config: "DictConfig") -> None:
@@ -372,7 +324,7 @@ def repeat(file: Path, overrides: Sequence[str]) -> "DictConfig":
                 )
             if key not in known:
                 raise ConfigError(f"unknown key '{key}' in {file}; {suggest(key, known)}")
-            (parsed,) = OverridesParser.create().parse_overrides([_as_text(override, before)])
+            (parsed,) = OverridesParser.create().parse_overrides([as_text(override, before)])
             OmegaConf.update(config, key, parsed.value())
         _check_values(overrides, before, config)
     _check_store(file, config, overrides)

@@ -9,8 +9,9 @@ from omegaconf import OmegaConf
 
 from ferlab import catalogue
 from ferlab.catalogue import conf_dir, groups
-from ferlab.config import as_item, compose, instantiate, load, plain, repeat, to_yaml, typed
+from ferlab.config import compose, instantiate, load, plain, repeat, to_yaml, typed
 from ferlab.errors import ConfigError, DataError, suggest
+from ferlab.quoting import as_item
 from ferlab.training.config import TrainConfig
 
 AWKWARD = [

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferlab import catalogue, config
+from ferlab.quoting import as_item
 from ferlab.screen import Screen
 from ferlab.training.config import TrainConfig
 from ferlab.training.folder import RunFolder
@@ -83,5 +84,5 @@ def data_options(data: Mapping[str, Any], name: str) -> list[str]:
     default = config.plain(config.compose("evaluate", [f"data={name}"]))["data"]
     changed = {key: value for key, value in data.items() if value != default.get(key)}
     texts = {k: str(v).lower() if isinstance(v, bool) else v for k, v in changed.items()}
-    texts |= {k: f"[{','.join(map(config.as_item, v))}]" for k, v in changed.items() if isinstance(v, list)}
+    texts |= {k: f"[{','.join(map(as_item, v))}]" for k, v in changed.items() if isinstance(v, list)}
     return [f"data.{k}={v}" for k, v in texts.items() if isinstance(v, str | int | float)]

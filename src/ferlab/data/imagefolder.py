@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ferlab.config import as_item
 from ferlab.data.cut import first_copies, stratified_cut
 from ferlab.data.images import FileImages
 from ferlab.data.source import SPLITS, Source, Split, SplitName
 from ferlab.errors import ConfigError, DataError, LabelError
 from ferlab.labels import CANONICAL, canonical, check_labels
+from ferlab.quoting import as_item
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 FOLDERS: dict[SplitName, tuple[str, ...]] = {
