@@ -14,7 +14,7 @@ from ferlab.data.affectnet_csv import ONE_LIST, find_annotations, find_csv, read
 from ferlab.data.affectnet_npy import find_npy, read_npy
 from ferlab.data.cut import first_copies, stratified_cut
 from ferlab.data.images import CutImages, FileImages, Images
-from ferlab.data.source import Source, Split, SplitName
+from ferlab.data.source import WEB, Source, Split, SplitName
 from ferlab.errors import ConfigError, DataError, suggest
 from ferlab.faces import FaceCrop
 from ferlab.labels import AFFECTNET, AFFECTNET_7
@@ -105,6 +105,7 @@ def affectnet(
         protocol=_protocol(name, classes, holdout, seed, face),
         licence=LICENCE,
         confidential=True,
+        origin=WEB,
         face=face,
         mapping=mapping,
         official=official,

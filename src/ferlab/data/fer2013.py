@@ -14,7 +14,7 @@ from ferlab.data.cache import Arrays, cached
 from ferlab.data.imagefolder import class_folders, read_folder, unread
 from ferlab.data.images import ArrayImages
 from ferlab.data.lines import without_blank_end
-from ferlab.data.source import Source, Split, SplitName
+from ferlab.data.source import WEB, Source, Split, SplitName
 from ferlab.errors import DataError
 from ferlab.labels import FER2013, canonical
 from ferlab.spec import Image
@@ -73,6 +73,7 @@ def _from_csv(file: Path) -> Source:
         absent=absent,
         protocol="FER2013, 7 classes, official splits (validation = PublicTest, test = PrivateTest)",
         licence=LICENCE,
+        origin=WEB,
         mapping={str(i): name for i, name in enumerate(FER2013)},
         official=OFFICIAL,
     )
@@ -91,6 +92,7 @@ def _from_folders(folder: Path) -> Source:
         absent={"test": "Kaggle's folder copy merges PublicTest and PrivateTest; a test score needs fer2013.csv"},
         protocol="FER2013, 7 classes, Kaggle's folder copy (validation = PublicTest and PrivateTest merged; no test)",
         licence=LICENCE,
+        origin=WEB,
         mapping=mapping,
         unread=unread(folder, [folder / "train", folder / "test"]),
         official={"train": OFFICIAL["train"], "validation": OFFICIAL["validation"] + OFFICIAL["test"]},

@@ -11,7 +11,7 @@ import pyarrow.csv
 from ferlab.data.fer2013 import LICENCE, USAGES, find_csv, read_faces, usage_images
 from ferlab.data.images import ArrayImages
 from ferlab.data.lines import without_blank_end
-from ferlab.data.source import Source, Split, SplitName
+from ferlab.data.source import WEB, Source, Split, SplitName
 from ferlab.errors import ConfigError, DataError, suggest
 from ferlab.labels import FERPLUS, FERPLUS_7
 
@@ -67,6 +67,7 @@ def ferplus(root: str, rule: Rule = "majority", classes: int = 8) -> Source:
         splits=splits,
         absent=absent,
         protocol=f"FER+, {classes} classes, trained on the {rule} rule, evaluated on the majority rule",
+        origin=WEB,
         licence=f"FER+ labels: MIT, Microsoft; faces: {LICENCE}",
         mapping={name: name for name in labels},
         official=official if classes == 8 else {},

@@ -82,6 +82,7 @@ def mixed(sources: Mapping[str, Source], labels: Sequence[str] | None = None) ->
         absent=absent,
         protocol=_listed({name: source.protocol for name, source in sources.items()}) + crops,
         licence="; ".join(f"{name}: {source.licence}" for name, source in sources.items()),
+        origin="; ".join(f"{name}: {source.origin or 'not stated'}" for name, source in sources.items()),
         confidential=any(source.confidential for source in sources.values()),
         face=sources[first].face,
         mapping={f"{name} {found}": label for name, s in sources.items() for found, label in s.mapping.items()},

@@ -11,7 +11,7 @@ from ferlab.data.cut import first_copies, stratified_cut
 from ferlab.data.images import CutImages, FileImages, Images
 from ferlab.data.rafdb_annotation import read_boxes, read_manual
 from ferlab.data.rafdb_tree import BASIC, COMPOUND, PARTS, Pictures, Subset, Tree, find_tree, inner
-from ferlab.data.source import Source, Split, SplitName
+from ferlab.data.source import WEB, Source, Split, SplitName
 from ferlab.errors import ConfigError, DataError, suggest
 from ferlab.faces import FaceCrop
 
@@ -81,6 +81,7 @@ def _source(subset: Subset, root: Path, pictures: Pictures, crop: FaceCrop, vali
         f"validation: {100 * validation:g} % of each class of train, copies together, seed {seed}",
         licence=LICENCE,
         confidential=True,
+        origin=WEB,
         face=crop,
         unread=tree.unread,
         mapping={str(i): label for i, label in enumerate(subset.labels, 1)},

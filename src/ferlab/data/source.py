@@ -81,6 +81,9 @@ class Split:
         )
 
 
+WEB = "gathered from web searches; the balance of age, gender, skin and culture is unknown and uneven"
+
+
 @dataclass(frozen=True)
 class Source:
     """A dataset on disk, ready to read.
@@ -98,6 +101,7 @@ class Source:
         official: split -> the published number of pictures under this protocol, where there is one.
         dropped: reason -> number of pictures left out by the protocol.
         unread: place -> number of pictures there that are in no split, though no protocol says so.
+        origin: how the faces came together, for the model card; "" if that is not known.
         confidential: whether the licence forbids to pass the pictures on; reports show none of them unless told to.
     """
 
@@ -113,6 +117,7 @@ class Source:
     dropped: Mapping[str, int] = field(default_factory=dict)
     unread: Mapping[str, int] = field(default_factory=dict)
     protocols: Mapping[SplitName, str] = field(default_factory=dict)
+    origin: str = ""
     confidential: bool = False
 
     def __post_init__(self) -> None:

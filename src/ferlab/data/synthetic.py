@@ -90,6 +90,7 @@ def synthetic(train: int = 2048, validation: int = 512, test: int = 512, size: i
         absent={name: f"data.{name} is 0" for name, n in numbers.items() if not n},
         protocol=f"drawn faces, 8 classes, {size} px, seed {seed}; a score on them says nothing about real faces",
         licence="drawn by ferlab; Apache-2.0",
+        origin="drawn by a program: on real faces the model is worth nothing",
         mapping={name: name for name in FERPLUS},
         official={name: n for name, n in numbers.items() if n},
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 INK, GREY, LINE, RIGHT, WRONG = "#1c2733", "#667380", "#dfe4e8", "#2a6f97", "#d1603d"
+FEW = 10  # faces in a bin of the reliability diagram
 FAINT = "#9aa5af"  # of a zero, and of a class without a face
 STYLE: Any = {  # Any, for matplotlib types the keys as one literal of all their names
     "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
@@ -70,7 +71,11 @@ def confusion_matrix(counts: npt.NDArray[Any], names: Sequence[str], normalised:
     axes.set_yticks(range(k), names, color=INK)
     for label, faces in zip(axes.get_yticklabels(), support, strict=True):
         label.set_color(INK if faces else FAINT)
-    axes.set(xlabel="predicted", ylabel="true", title="Share of the true class, %" if normalised else "Faces")
+    axes.set(
+        xlabel="predicted",
+        ylabel="true",
+        title="Share of the true class, %" if normalised else "Faces, coloured by share",
+    )
     axes.grid(False)
     axes.spines[:].set_visible(False)
     for i, j in np.ndindex(k, k):
@@ -91,7 +96,7 @@ def recall_bars(classes: "Mapping[str, ClassScore]", mean: float) -> Figure:
     axes = figure.add_subplot()
     recalls = [recall for recall, _ in rows.values()]
     axes.barh(list(rows), recalls, color=[COLOURS.get(name, GREY) for name in rows], height=0.68)
-    axes.axvline(mean, color=INK, linestyle="--", linewidth=1.2)
+    axes.axvline(mean, color=INK, linestyle="--", linewidth=1.2, zorder=0.9)  # behind the bars and what is written
     for place, (recall, faces) in enumerate(rows.values()):
         axes.annotate(
             f"{100 * recall:.1f} % of {faces:,}", (recall, place), (5, 0), textcoords="offset points", va="center",
@@ -143,15 +148,19 @@ def forest(
 
 @styled
 def reliability_diagram(curves: "Mapping[str, Reliability]") -> Figure:
-    """Accuracy against confidence, one curve an entry; a point's area is its share of the faces."""
+    """Accuracy against confidence, one curve an entry; a point's area is its share of the faces.
+
+    Of a bin with under FEW faces accuracy is chance, so it is a hollow point that no line leads to.
+    """
     figure = Figure(figsize=(6.2, 4.6), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, label="perfect")
     for (name, curve), colour in zip(curves.items(), (WRONG, RIGHT, "#6a994e"), strict=False):
-        count = np.array(curve.count)
-        x, y = (np.array(values, float)[count > 0] for values in (curve.confidence, curve.accuracy))
-        axes.plot(x, y, color=colour, label=f"{name}: ECE {100 * curve.ece:.1f} %")
-        axes.scatter(x, y, s=8 + 240 * count[count > 0] / count.sum(), color=colour, zorder=3, clip_on=False)
+        count, x, y = (np.array(values, float) for values in (curve.count, curve.confidence, curve.accuracy))
+        many, few = count >= FEW, (count > 0) & (count < FEW)
+        axes.plot(x[many], y[many], color=colour, label=f"{name}: ECE {100 * curve.ece:.1f} %")
+        axes.scatter(x[many], y[many], s=8 + 240 * count[many] / count.sum(), color=colour, zorder=3, clip_on=False)
+        axes.scatter(x[few], y[few], s=14, facecolor="white", edgecolor=colour, zorder=2, clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", title="Reliability")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -179,7 +188,9 @@ def confidence_histogram(correct: Sequence[int], wrong: Sequence[int]) -> Figure
 
 # What `curves` draws: a panel's title, and its lines as key -> (name, colour).
 PANELS: dict[str, dict[str, tuple[str, str]]] = {
-    "Loss": {"train/loss": ("training", RIGHT), "validation/nll": ("validation NLL", WRONG)},
+    # Two panels: the loss may be another function, of augmented and mixed faces, under weights.
+    "Training loss": {"train/loss": ("training", RIGHT)},
+    "Validation NLL": {"validation/nll": ("validation", WRONG)},
     "Accuracy": {"train/accuracy": ("training", RIGHT), "validation/accuracy": ("validation", WRONG)},
     "Macro F1": {"train/macro_f1": ("training", RIGHT), "validation/macro_f1": ("validation", WRONG)},
     "Valence and arousal": {
@@ -210,7 +221,9 @@ def curves(rows: Sequence[Mapping[str, float]]) -> Figure:
                     best = int(np.argmin(y) if key.endswith("nll") else np.argmax(y))
                     axes.plot(x[best], y[best], "o", color=colour, label=f"best: {y[best]:.4g} in epoch {x[best]:g}")
         axes.set(title=title, xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if len(rows) == 1:
+            axes.set_xticks([rows[0]["epoch"]])
         if title != "Learning rate":
             axes.legend()
     return figure

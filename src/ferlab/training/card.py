@@ -55,12 +55,18 @@ Research and demonstration on cropped faces (margin {spec.face.margin}, aligned:
 ## Limits
 - Expressions are not feelings: the model answers how people labelled a picture, not what somebody feels.
 - Not for decisions about people: hiring, policing, medicine, education, insurance.
-- The faces were gathered from web searches; the balance of age, gender, skin and culture is unknown and uneven.
+- {_origin(provenance)}.
 {limits}
 
 ## Repeat
 `{provenance["command"]}` at commit {provenance["commit"]}.
 """
+
+
+def _origin(provenance: Mapping[str, Any]) -> str:
+    """How the faces came together."""
+    unknown = "How the faces came together is not stated, nor whom they leave out"
+    return f"The faces were {provenance['origin']}" if provenance.get("origin") else unknown
 
 
 def _start(provenance: Mapping[str, Any]) -> str:

@@ -56,6 +56,16 @@ def test_reliability_legend_states_each_error():
     assert "before: ECE 25.0 %" in [t.get_text() for t in figure.legends[0].get_texts()]
 
 
+def test_no_line_of_the_reliability_diagram_leads_to_a_bin_with_few_faces():
+    sure = np.array([[0.55, 0.45]] * 20 + [[0.75, 0.25]] * 20 + [[0.95, 0.05]] * 3)
+    curve = reliability(sure, np.array([0, 1] * 10 + [0] * 15 + [1] * 5 + [1] * 3))
+    axes = plots.reliability_diagram({"before": curve}).axes[0]
+    np.testing.assert_allclose(axes.lines[1].get_xydata(), [[0.55, 0.5], [0.75, 0.75]])  # behind it is the diagonal
+    filled, hollow = axes.collections
+    assert len(filled.get_offsets()) == 2
+    np.testing.assert_allclose(hollow.get_offsets(), [[0.95, 0]])
+
+
 def test_confidence_histogram_counts_right_and_wrong():
     figure = plots.confidence_histogram([0, 1, 1000], [2, 0, 3])
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["correct (1,001)", "wrong (5)"]
@@ -84,8 +94,8 @@ def test_curves_draw_what_the_rows_have(epochs):
     rows = [{"epoch": i, "train/loss": 1 / i, "validation/accuracy": 0.1 * (i % 4)} for i in range(1, epochs + 1)]
     figure = plots.curves(rows)
     by_title = {axes.get_title("left"): axes for axes in figure.axes}
-    assert set(by_title) == {"Loss", "Accuracy"}  # there is no F1 and no learning rate in the rows
-    np.testing.assert_allclose(by_title["Loss"].lines[0].get_ydata(), [row["train/loss"] for row in rows])
+    assert set(by_title) == {"Training loss", "Accuracy"}  # there is no F1 and no learning rate in the rows
+    np.testing.assert_allclose(by_title["Training loss"].lines[0].get_ydata(), [row["train/loss"] for row in rows])
     legend = [t.get_text() for t in by_title["Accuracy"].get_legend().get_texts()]
     assert f"best: {0.3 if epochs == 5 else 0.1:.4g} in epoch {3 if epochs == 5 else 1}" in legend
 

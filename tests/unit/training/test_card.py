@@ -30,6 +30,11 @@ def test_the_card_is_silent_on_a_head_that_is_not_there():
     assert "alence" not in labels
 
 
+def test_the_card_says_how_the_faces_came_together_or_that_it_does_not_know():
+    assert "- The faces were drawn by a program.\n" in card(ModelSpec(RAFDB), origin="drawn by a program")
+    assert "- How the faces came together is not stated" in card(ModelSpec(RAFDB))
+
+
 def test_the_card_says_who_taught():
     teacher = {"path": "runs/big", "model": "se_resnet", "dataset": "ferplus", "spec_digest": "4567", "sha256": "89"}
     said = "trained from scratch, distilled from runs/big (se_resnet, trained on ferplus, specification 4567)"
