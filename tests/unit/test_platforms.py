@@ -6,6 +6,7 @@ import pickle
 import platform
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -71,6 +72,14 @@ def test_on_windows_the_pages_server_ends_with_its_workers(monkeypatch):
     ui._end(SimpleNamespace(pid=7, wait=lambda: waited.append(True)))
     assert asked == [["taskkill", "/T", "/F", "/PID", "7"]]
     assert waited
+
+
+def test_every_extra_is_used_and_named():
+    root = Path(__file__).parents[2]
+    extras = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert set(extras) == {each.extra for each in formats.FORMATS.values() if each.extra}
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{extra}` to " in readme.replace("\n", " ") for extra in extras)
 
 
 @pytest.mark.parametrize("name", [name for name in formats.FORMATS if name.startswith("tflite")])

@@ -131,7 +131,7 @@ Normalisation, (x / 255 − mean) / std with mean {mean} and std {std}.{_ends(se
 {rows}
 
 A batch of faces is the first dimension, where it is not 1. Outputs have names, so go by them and not by their order;
-PyTorch's two formats have none, take `images` as their only argument, and answer a tuple in the order above.
+PyTorch's two formats have none, take `images` as their only argument, and answer a tuple, expression before affect.
 """
 
 
@@ -140,18 +140,23 @@ def _ends(seals: Mapping[str, Seal]) -> str:
     if not spec.expression:
         return ""
     graphs = {seal.graph for seal in seals.values()}
-    done = f"\nIn files that give probabilities, temperature {spec.temperature:g} and softmax."
+    done = f"temperature {spec.temperature:g} and softmax."
     left = f"\nNot so in files that give logits: probabilities are softmax(logits / {spec.temperature:g})."
-    return done * ("probabilities" in graphs) + left * ("logits" in graphs)
+    if graphs == {"probabilities"}:
+        return f" {done.capitalize()}"
+    return f"\nIn files that give probabilities, {done}" * ("probabilities" in graphs) + left
 
 
 def _outputs(spec: ModelSpec) -> str:
     said = []
-    if spec.expression:
-        said.append(f"- `expression`: float32, {len(spec.expression)} numbers a face, as in {LABELS}: " +
-                    ", ".join(f"{place} {name}" for place, name in enumerate(spec.expression)) + ".")  # fmt: skip
     if spec.affect:
         said.append(f"- `affect`: float32 from -1 to 1, 2 numbers a face: {AFFECT[0]}, {AFFECT[1]}.")
+    if spec.expression:
+        said.append(
+            f"- `expression`: float32, {len(spec.expression)} numbers a face, in the order of {LABELS}:\n\n```text"
+        )
+        said += [f"{place} {name}" for place, name in enumerate(spec.expression)]  # a block in which text stays text
+        said.append("```")
     return "\n".join(said)
 
 

@@ -60,7 +60,7 @@ def test_the_readme_says_it_to_people():
         "red, green and blue, in this order",
         "mean 0.4, 0.5, 0.6 and std 0.2, 0.25, 0.3.\nIn files that give probabilities, temperature 2 and softmax.",
         "Not so in files that give logits: probabilities are softmax(logits / 2).",
-        "0 neutral, 1 happiness.",
+        "```text\n0 neutral\n1 happiness\n```",
         "from -1 to 1, 2 numbers a face: valence, arousal.",
         "| model.onnx | ONNX, float32 | batch×3×224×224 (NCHW) | expression probabilities, affect values |",
         "| model.tflite | TFLite, float32 | 1×224×224×3 (NHWC) | expression logits, affect values |",
@@ -68,6 +68,7 @@ def test_the_readme_says_it_to_people():
         assert said in text
     grey = readme({"model.onnx": seal()})
     assert "0.299 R + 0.587 G + 0.114 B" in grey
+    assert "std 0.25. Temperature 1.5 and softmax." in grey
     assert "logits" not in grey
 
 

@@ -107,8 +107,11 @@ def test_other_content_shows(tmp_path):
         (lambda f: f.pop("digest"), "no 'digest'"),
         (lambda f: f["spec"].update(size=32), "it was edited"),
         (lambda f: f["spec"].update(size="24"), "well typed: affect must be"),
-        (lambda f: f["spec"].update(expression=[1, 2]), "must be an emotion name, got 1"),
-        (lambda f: f["spec"].update(expression=["anger", "an\nger"]), "must be an emotion name, got 'an ger'"),
+        (lambda f: f["spec"].update(expression=[1, 2]), "label must be printable text"),
+        (
+            lambda f: f["spec"].update(expression=["anger", "an\nger"]),
+            r"label must be printable text of 1 to 64 characters, got 'an\\nger'",
+        ),
         (lambda f: f.update(spec=5), "well typed"),
         (lambda f: f.update(spec=None), "well typed"),
         (lambda f: f.update(spec=["size"]), "well typed"),
