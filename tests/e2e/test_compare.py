@@ -11,10 +11,11 @@ import torch
 
 from ferlab.bundle import load_bundle, save_bundle
 from ferlab.cli import main
+from ferlab.data.hashes import face_hashes
 from ferlab.data.synthetic import synthetic
 from ferlab.evaluation import comparison
 from ferlab.labels import FERPLUS
-from ferlab.past import Past, face_hashes
+from ferlab.past import Past
 
 from .conftest import untrained
 from .test_evaluate import Addresses

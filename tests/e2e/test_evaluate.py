@@ -13,8 +13,9 @@ import ferlab
 from ferlab.bundle import load_bundle, save_bundle
 from ferlab.cli import main
 from ferlab.data.fer2013 import fer2013
+from ferlab.data.hashes import face_hash
 from ferlab.errors import ConfigError
-from ferlab.past import Past, face_hash
+from ferlab.past import Past
 from ferlab.runner import softmax
 
 from .conftest import LABELS, untrained

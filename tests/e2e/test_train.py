@@ -17,10 +17,10 @@ from lightning_fabric import Fabric
 
 import ferlab
 from ferlab.cli import main
+from ferlab.data.hashes import face_hash
 from ferlab.errors import TrainingError
 from ferlab.evaluation.calibration import fit_temperature
 from ferlab.evaluation.predictions import Predictions
-from ferlab.past import face_hash
 from ferlab.training.folder import RunFolder
 from ferlab.training.progress import ProgressView
 from ferlab.training.state import FORMAT, load_checkpoint, save_checkpoint

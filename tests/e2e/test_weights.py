@@ -10,10 +10,10 @@ import pytest
 import ferlab
 from ferlab import formats
 from ferlab.cli import main
+from ferlab.data.hashes import face_hashes
 from ferlab.data.source import SPLITS
 from ferlab.data.synthetic import synthetic
 from ferlab.errors import BundleError
-from ferlab.past import face_hashes
 
 TINY = [
     "data=synthetic", "data.train=32", "data.validation=16", "data.test=8", "data.size=24", "model=small_resnet",

@@ -8,16 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ferlab import past as module
+from ferlab.data import hashes as module
 from ferlab.data.affectnet import affectnet
 from ferlab.data.fer2013 import fer2013
 from ferlab.data.ferplus import ferplus
+from ferlab.data.hashes import face_hash, face_hashes
 from ferlab.data.layouts import write
 from ferlab.data.mixed import mixed
 from ferlab.data.rafdb import rafdb
 from ferlab.data.synthetic import synthetic
 from ferlab.errors import BundleError, DataError
-from ferlab.past import UNKNOWN, Past, face_hash, face_hashes, past_in
+from ferlab.past import UNKNOWN, Past, past_in
 
 ROWS = {"train": 60, "validation": 20, "test": 16}
 

@@ -56,7 +56,7 @@ def verify(invocation: "Invocation") -> int:
         findings = checks.verify(source)
     _print_source(screen, source)
     screen.print(_counts_table(findings), _copies_table(findings))
-    screen.say(*_verdict(findings))
+    screen.say(*_verdict(findings, droppable=options.data.get("copies") == "keep"))
     if options.out is not None:
         from ferlab.data.show import show_near
 
@@ -182,8 +182,8 @@ def _copies_table(findings: Findings) -> Table | str:
     return table
 
 
-def _verdict(findings: Findings) -> Iterator[str | Text]:
-    """What is wrong, what to know, and the conclusion, a line each."""
+def _verdict(findings: Findings, droppable: bool) -> Iterator[str | Text]:
+    """What is wrong, what to know, and the conclusion, a line each; `droppable` if data.copies can be set to drop."""
     source = findings.source
     for split, why in source.absent.items():
         yield f"no {split} split: {why}"
@@ -212,7 +212,8 @@ def _verdict(findings: Findings) -> Iterator[str | Text]:
         elif findings.as_published:
             yield line(("leak", "bold yellow"), f" {leak}: the dataset was published so; say it beside a score")
         elif scope.kind == "exact":
-            yield line(("leak", "red"), f" {leak}; remove them from one of the two")
+            drop = ", or set data.copies=drop to train without them" if droppable and first == "train" else ""
+            yield line(("leak", "red"), f" {leak}; remove them from one of the two{drop}")
         else:
             yield line(("leak", "yellow"), f" {leak}; look at duplicates.png (out=…)")
     if findings.failed:

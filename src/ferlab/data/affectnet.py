@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ferlab.data.affectnet_annotations import EXPRESSIONS, Annotations
 from ferlab.data.affectnet_csv import ONE_LIST, find_annotations, find_csv, read_annotations, read_csv
 from ferlab.data.affectnet_npy import find_npy, read_npy
+from ferlab.data.copies import Copies, with_copies
 from ferlab.data.cut import first_copies, stratified_cut
 from ferlab.data.images import CutImages, FileImages, Images
 from ferlab.data.source import WEB, Source, Split, SplitName
@@ -59,6 +60,7 @@ def affectnet(
     align: bool | None = None,
     margin: float = 0.0,
     missing: Missing = "error",
+    copies: Copies = "keep",
 ) -> Source:
     """AffectNet's manually annotated faces; those marked none, uncertain or non-face are left out and counted.
 
@@ -72,6 +74,7 @@ def affectnet(
         align: whether to turn the eyes onto a horizontal line, by the landmarks; None where every face has them.
         margin: what to add to each side of the face box, as a fraction of the box; for the csv release alone.
         missing: "drop" leaves out and counts faces whose picture is not there.
+        copies: "drop" takes the faces that another split has too out of train, see `with_copies`.
 
     Raises:
         ConfigError: an option that means nothing.
@@ -97,7 +100,7 @@ def affectnet(
     else:
         absent["test"] = NO_TEST
     face = FaceCrop(margin, _aligned(faces, align))
-    return Source(
+    source = Source(
         name="affectnet",
         labels=AFFECTNET if classes == 8 else AFFECTNET_7,
         splits={split: _split(split, each, face) for split, each in faces.items()},
@@ -111,6 +114,7 @@ def affectnet(
         official=official,
         dropped=dropped,
     )
+    return with_copies(source, copies)
 
 
 def _check(classes: int, release: str | None, holdout: float, seed: int, missing: str) -> None:

@@ -11,6 +11,7 @@ import pyarrow.compute
 import pyarrow.csv
 
 from ferlab.data.cache import Arrays, cached
+from ferlab.data.copies import Copies, with_copies
 from ferlab.data.imagefolder import class_folders, read_folder, unread
 from ferlab.data.images import ArrayImages
 from ferlab.data.lines import without_blank_end
@@ -27,12 +28,13 @@ SIDE = 48
 PIXELS = SIDE * SIDE
 
 
-def fer2013(root: str) -> Source:
+def fer2013(root: str, copies: Copies = "keep") -> Source:
     """FER2013 with its official splits: Training, PublicTest as validation, PrivateTest as test.
 
     Args:
         root: a folder with `fer2013.csv` or `icml_face_data.csv`, that file itself, or Kaggle's folder copy with
             `train/<class>` and `test/<class>`.
+        copies: "drop" takes the faces that another split has too out of train, see `with_copies`.
 
     Raises:
         DataError: nothing of that kind at `root`, or a malformed row, with file and line.
@@ -40,9 +42,9 @@ def fer2013(root: str) -> Source:
     folder = Path(root)
     file = find_csv(folder)
     if file is not None:
-        return _from_csv(file)
+        return with_copies(_from_csv(file), copies)
     if (folder / "train").is_dir() and (folder / "test").is_dir():
-        return _from_folders(folder)
+        return with_copies(_from_folders(folder), copies)
     raise DataError(
         f"fer2013 needs {' or '.join(FILES)}, or train/ and test/ folders, in {folder.absolute()}; "
         "download it (see README) or set data.root"

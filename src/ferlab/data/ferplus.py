@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
+from ferlab.data.copies import Copies, with_copies
 from ferlab.data.fer2013 import LICENCE, USAGES, find_csv, read_faces, usage_images
 from ferlab.data.images import ArrayImages
 from ferlab.data.lines import without_blank_end
@@ -27,7 +28,7 @@ OFFICIAL: dict[str, dict[SplitName, int]] = {
 }
 
 
-def ferplus(root: str, rule: Rule = "majority", classes: int = 8) -> Source:
+def ferplus(root: str, rule: Rule = "majority", classes: int = 8, copies: Copies = "keep") -> Source:
     """FER2013's faces with the labels of FER+, joined row by row.
 
     Args:
@@ -37,6 +38,7 @@ def ferplus(root: str, rule: Rule = "majority", classes: int = 8) -> Source:
             "probability" the same, of which the loader draws one class each time; "multi_target" equal shares of
             all classes with 30 % of the votes.
         classes: 8, or 7 without contempt, whose faces are left out.
+        copies: "drop" takes the faces that another split has too out of train, see `with_copies`.
 
     Raises:
         DataError: a file is missing, or the two do not belong together.
@@ -61,7 +63,7 @@ def ferplus(root: str, rule: Rule = "majority", classes: int = 8) -> Source:
             absent[name] = f"{faces_file} has no {usage} rows"
     official = {name: OFFICIAL[applied][name] for name, applied in rules.items()}
     labels = FERPLUS if classes == 8 else FERPLUS_7
-    return Source(
+    source = Source(
         name="ferplus",
         labels=labels,
         splits=splits,
@@ -74,6 +76,7 @@ def ferplus(root: str, rule: Rule = "majority", classes: int = 8) -> Source:
         dropped=dropped,
         protocols={name: f"FER+, {classes} classes, {applied} rule" for name, applied in rules.items()},
     )
+    return with_copies(source, copies)
 
 
 def _find(root: Path) -> tuple[Path, Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ferlab.data.copies import Copies, with_copies
 from ferlab.data.cut import first_copies, stratified_cut
 from ferlab.data.images import FileImages
 from ferlab.data.source import SPLITS, Source, Split, SplitName
@@ -29,6 +30,7 @@ def imagefolder(
     validation: float = 0.1,
     seed: int = 0,
     licence: str = "not stated",
+    copies: Copies = "keep",
 ) -> Source:
     """A folder a class, perhaps below a folder a split.
 
@@ -39,6 +41,7 @@ def imagefolder(
         validation: the share of each class of train to hold out where there is no folder for it.
         seed: of what is held out. Equal files stay on one side.
         licence: the terms of the pictures, for the model card.
+        copies: "drop" takes the faces that another split has too out of train, see `with_copies`.
 
     Raises:
         ConfigError: an option that means nothing.
@@ -64,7 +67,7 @@ def imagefolder(
     if "train" in splits and "validation" not in splits:
         splits |= cut(splits["train"], validation, seed)
         how = f"validation: {100 * validation:g} % of each class of train, copies together, seed {seed}"
-    return Source(
+    source = Source(
         name="imagefolder",
         labels=names,
         splits=splits,
@@ -74,6 +77,7 @@ def imagefolder(
         mapping=classes,
         unread={} if folder in found.values() else unread(folder, found.values()),
     )
+    return with_copies(source, copies)
 
 
 def split_folders(folder: Path) -> dict[SplitName, Path]:

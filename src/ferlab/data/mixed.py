@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ferlab.data.copies import Copies, with_copies
 from ferlab.data.images import Images
 from ferlab.data.source import SPLITS, Source, Split, SplitName
 from ferlab.errors import ConfigError, LabelError
@@ -42,7 +43,7 @@ class Joined:
         return hashlib.sha256("\n".join(part.digest() for part in self.parts).encode()).hexdigest()
 
 
-def mixed(sources: Mapping[str, Source], labels: Sequence[str] | None = None) -> Source:
+def mixed(sources: Mapping[str, Source], labels: Sequence[str] | None = None, copies: Copies = "keep") -> Source:
     """Each split of the result is that split of every dataset that has it; the slice "source" says whose a face is.
 
     Faces whose class has no place in the common set are left out and counted; votes for such classes are taken away
@@ -51,6 +52,7 @@ def mixed(sources: Mapping[str, Source], labels: Sequence[str] | None = None) ->
     Args:
         sources: name -> dataset, two or more.
         labels: the common set; None takes the classes that all have, in the order of the first.
+        copies: "drop" takes the faces that another split of any has too out of train, see `with_copies`.
 
     Raises:
         ConfigError: fewer than two datasets, or one that draws classes from votes beside one that learns votes.
@@ -75,7 +77,7 @@ def mixed(sources: Mapping[str, Source], labels: Sequence[str] | None = None) ->
     faces = {source.face for source in sources.values()}
     first = next(iter(sources))
     crops = "" if len(faces) == 1 else f"; their crops differ, the model is said to take those of {first}"
-    return Source(
+    source = Source(
         name="mixed",
         labels=common,
         splits=splits,
@@ -93,6 +95,7 @@ def mixed(sources: Mapping[str, Source], labels: Sequence[str] | None = None) ->
             for split in splits
         },
     )
+    return with_copies(source, copies)
 
 
 def _listed(protocols: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
+from ferlab.data.copies import Copies, with_copies
 from ferlab.data.cut import first_copies, stratified_cut
 from ferlab.data.images import CutImages, FileImages, Images
 from ferlab.data.rafdb_annotation import read_boxes, read_manual
@@ -26,6 +27,7 @@ def rafdb(
     align: bool = True,
     validation: float = 0.1,
     seed: int = 0,
+    copies: Copies = "keep",
 ) -> Source:
     """RAF-DB's 7 basic classes: the official test part, and the train part less a validation split cut from it.
 
@@ -37,13 +39,14 @@ def rafdb(
         align: of original pictures: whether to turn the eyes onto a horizontal line.
         validation: the share of each class of the train part to hold out, for there is no official validation split.
         seed: of what is held out. Equal files stay on one side.
+        copies: "drop" takes the faces that another split has too out of train, see `with_copies`.
 
     Raises:
         ConfigError: an option that means nothing.
         DataError: no RAF-DB at `root`, or the other set; a missing file; a malformed line, with its file.
         SpecError: an impossible margin.
     """
-    return _source(BASIC, Path(root), pictures, FaceCrop(margin, align), validation, seed)
+    return with_copies(_source(BASIC, Path(root), pictures, FaceCrop(margin, align), validation, seed), copies)
 
 
 def rafdb_compound(
@@ -53,12 +56,13 @@ def rafdb_compound(
     align: bool = True,
     validation: float = 0.1,
     seed: int = 0,
+    copies: Copies = "keep",
 ) -> Source:
     """RAF-DB's 11 compound classes, such as "happily surprised"; arguments and errors as for `rafdb`.
 
     The folder below `root` may be called `compound`. Kaggle has no copy.
     """
-    return _source(COMPOUND, Path(root), pictures, FaceCrop(margin, align), validation, seed)
+    return with_copies(_source(COMPOUND, Path(root), pictures, FaceCrop(margin, align), validation, seed), copies)
 
 
 def _source(subset: Subset, root: Path, pictures: Pictures, crop: FaceCrop, validation: float, seed: int) -> Source:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ferlab.data.hashes import Hashes
 from ferlab.data.source import Source, Split
 from ferlab.errors import BundleError, LabelError
 from ferlab.faces import FaceCrop
 from ferlab.labels import class_map
-from ferlab.past import Hashes
 from ferlab.runner import Runner
 
 HEADS = {"expression": "expressions", "affect": "valence and arousal"}

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ferlab.data.hashes import Hashes, face_hash
 from ferlab.data.source import Source, Split
 from ferlab.errors import BundleError, DataError
 from ferlab.evaluation.checks import common_heads, label_ids
 from ferlab.evaluation.tta import views
 from ferlab.files import replacing, why_unwritable
-from ferlab.past import Hashes, face_hash
 from ferlab.runner import Runner, softmax
 from ferlab.spec import Image, ModelSpec
 
@@ -35,7 +35,7 @@ class Predictions:
     """The answers to n faces, with what is known of them.
 
     Attributes:
-        faces: (n,) uint64, `ferlab.past.face_hash` of the untouched pixels.
+        faces: (n,) uint64, `ferlab.data.hashes.face_hash` of the untouched pixels.
         rows: (n,) int64, positions of the faces in their split.
         names: k label names, which `labels` and the logits are in the order of: the model's, or the dataset's if the
             model answers no expressions.

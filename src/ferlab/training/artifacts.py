@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from ferlab.bundle import Bundle, load_bundle, save_bundle
+from ferlab.data.hashes import face_hashes
 from ferlab.data.source import Source
 from ferlab.evaluation import plots
 from ferlab.evaluation.calibration import fit_temperature
 from ferlab.evaluation.predictions import Predictions
 from ferlab.files import replacing
 from ferlab.metrics import confusion_counts
-from ferlab.past import Past, face_hashes
+from ferlab.past import Past
 from ferlab.spec import ModelSpec
 from ferlab.training.card import model_card
 from ferlab.training.config import ModelConfig

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from ferlab.bundle import past_of
+from ferlab.data.hashes import face_hashes
 from ferlab.data.source import Source
 from ferlab.documents import read_document
-from ferlab.past import UNKNOWN, Past, face_hashes
+from ferlab.past import UNKNOWN, Past
 from ferlab.training.fit import Fit
 from ferlab.training.folder import RunFolder
 

@@ -131,7 +131,8 @@ def test_verify_lists_unreadable_pictures_and_leaks_and_fails(written, tmp_path,
     printed = capsys.readouterr().out
     assert str(train[0]) in printed
     assert str(train[1]) in printed
-    assert "1 of validation (8.3%) have an exact copy in train; remove them" in printed
+    drop = "remove them from one of the two, or set data.copies=drop to train without them"
+    assert f"1 of validation (8.3%) have an exact copy in train; {drop}" in printed
     assert "2 of validation (16.7%) have an exact or near copy in train" in printed
     assert "needs mending" in printed
     report = json.loads((out / "verify.json").read_text())

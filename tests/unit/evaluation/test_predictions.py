@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ferlab.bundle import Bundle
+from ferlab.data.hashes import face_hash
 from ferlab.data.images import ArrayImages
 from ferlab.data.source import Source, Split
 from ferlab.errors import BundleError, DataError, LabelError
@@ -12,7 +13,7 @@ from ferlab.evaluation.checks import crop_caution, label_ids, seen_faces
 from ferlab.evaluation.predictions import Predictions, predict, unseen
 from ferlab.faces import FaceCrop
 from ferlab.models import build
-from ferlab.past import Past, face_hash
+from ferlab.past import Past
 from ferlab.runner import softmax
 from ferlab.spec import ModelSpec
 

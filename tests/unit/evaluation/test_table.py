@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ferlab.data.affectnet import LICENCE
+from ferlab.data.hashes import face_hash
 from ferlab.data.mixed import mixed
 from ferlab.evaluation.page import render_summary
 from ferlab.evaluation.table import as_csv
-from ferlab.past import face_hash
 
 from .conftest import made_source, made_split, reported
 

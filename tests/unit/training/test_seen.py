@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ferlab.data.hashes import face_hash
 from ferlab.data.source import Source, Split
 from ferlab.data.synthetic import DrawnImages
 from ferlab.errors import BundleError
-from ferlab.past import Past, face_hash
+from ferlab.past import Past
 from ferlab.training.folder import RunFolder
 from ferlab.training.seen import past_of_run
 
