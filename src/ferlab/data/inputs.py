@@ -71,7 +71,8 @@ def read_face(face: Any, colour: str) -> Image:
 def _from_array(face: npt.NDArray[Any], colour: str) -> Image:
     wanted, dimensions = SHAPES[colour], 2 if colour == "gray" else 3
     if face.dtype != np.uint8 or face.ndim != dimensions or face.shape[2:] not in ((), (3,)) or 0 in face.shape:
-        remedy = "colour='gray'" if face.ndim == 2 and colour != "gray" else "see help(ferlab.Bundle.predict)"
+        remedy = "give pixels from 0 to 255" if face.dtype != np.uint8 else "put three channels last"
+        remedy = "say colour='gray'" if face.ndim == 2 and colour != "gray" else remedy
         raise SpecError(f"a face of colour '{colour}' must be {wanted} uint8, got {face.shape} {face.dtype}; {remedy}")
     if colour == "gray":
         return np.repeat(face[..., None], 3, axis=2)
