@@ -213,7 +213,8 @@ def main(file, others):
                 counts[found] += 1
             else:
                 failures.append(f"{what}: {found}")
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # KiB
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        grown //= 1024 if sys.platform == "darwin" else 1  # KiB, but on Macs bytes
         (Path(folder) / f"folder{file.suffix}").mkdir()
         for path in (Path(folder) / f"folder{file.suffix}", Path(folder) / f"nothing{file.suffix}"):
             if (found := outcome(path, wanted, faces)) != "refused":
