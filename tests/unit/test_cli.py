@@ -1,5 +1,6 @@
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -269,12 +270,14 @@ def test_an_interrupt_that_python_cannot_raise_is_not_lost(ferlab, command):
 
     def run(invocation):
         Swallows()
-        time.sleep(5)
+        time.sleep(30)
 
     command(run)
-    begun = time.monotonic()
-    assert ferlab("predict") == (130, "", "ferlab: stopped\n")
-    assert time.monotonic() - begun < 4
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have it off
+    try:
+        assert ferlab("predict") == (130, "", "ferlab: stopped\n")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("error", [DataError("a"), ZeroDivisionError("b"), KeyboardInterrupt()], ids=repr)
