@@ -200,18 +200,19 @@ def test_a_missing_dataset_is_one_line_that_says_what_to_do(command, tmp_path, c
 
 def test_help_names_the_keys(capsys):
     assert main(["data", "write", "--help"]) == 0
-    assert "layout: fer2013" in capsys.readouterr().out
+    assert "layout=fer2013" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("official", "said"),
+    ("official", "droppable", "said"),
     [
-        ({"train": 2, "validation": 1}, "leak {}: the dataset was published so; say it beside a score"),
-        ({"train": 2}, "leak {}: a split was cut off here, face by face; say it beside a score"),
-        ({}, "leak {}; remove them from one of the two"),
+        ({"train": 2, "validation": 1}, True, "leak {}: the dataset was published so; say it beside a score"),
+        ({"train": 2}, True, "leak {}: a split was cut off here, face by face; say it beside a score"),
+        ({}, True, "leak {}; remove them from one of the two, or set data.copies=drop to train without them"),
+        ({}, False, "leak {}; remove them from one of the two"),
     ],
 )
-def test_a_leak_says_whose_it_is(official, said):
+def test_a_leak_says_whose_it_is(official, droppable, said):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
     pixels[2] = pixels[0]
     train, validation = (
@@ -221,4 +222,4 @@ def test_a_leak_says_whose_it_is(official, said):
     splits = {"train": train, "validation": validation}
     source = Source("copied", ("anger", "fear"), splits, "as drawn", "free", official=official)
     leak = "1 of validation (100.0%) have an exact copy in train"
-    assert said.format(leak) in list(map(str, _verdict(verify(source))))
+    assert said.format(leak) in list(map(str, _verdict(verify(source), droppable)))
