@@ -53,12 +53,12 @@ def label_ids(bundle: Runner, source: Source, split: Split) -> npt.NDArray[np.in
     names = bundle.spec.expression
     index = class_map(source.labels, names)
     counts = split.counts(len(source.labels))
-    lacking = [f"{source.labels[i]} ({counts[i]:,} faces)" for i in np.flatnonzero((index < 0) & (counts > 0))]
+    lacking = {source.labels[i]: counts[i] for i in np.flatnonzero((index < 0) & (counts > 0))}
     if lacking:
-        remedy = "data.classes=7" if source.name == "ferplus" and len(source.labels) == 8 else "other data"
+        remedy = "data.classes=7" if source.name == "ferplus" and [*lacking] == ["contempt"] else "other data"
         raise LabelError(
             f"the bundle {bundle.path} must know every label of {source.name} {split.name}, got none for "
-            f"{', '.join(lacking)}; it knows {', '.join(names)}; evaluate without them ({remedy}) or train a model "
+            f"{', '.join(f'{name} ({n:,} faces)' for name, n in lacking.items())}; it knows {', '.join(names)}; evaluate without them ({remedy}) or train a model "
             "with them"
         )
     return np.where(split.labels >= 0, index[split.labels], -1)
