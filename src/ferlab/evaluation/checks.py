@@ -56,10 +56,10 @@ def label_ids(bundle: Runner, source: Source, split: Split) -> npt.NDArray[np.in
     lacking = {source.labels[i]: counts[i] for i in np.flatnonzero((index < 0) & (counts > 0))}
     if lacking:
         remedy = "data.classes=7" if source.name == "ferplus" and [*lacking] == ["contempt"] else "other data"
+        named = ", ".join(f"{name} ({number:,} faces)" for name, number in lacking.items())
         raise LabelError(
-            f"the bundle {bundle.path} must know every label of {source.name} {split.name}, got none for "
-            f"{', '.join(f'{name} ({n:,} faces)' for name, n in lacking.items())}; it knows {', '.join(names)}; evaluate without them ({remedy}) or train a model "
-            "with them"
+            f"the bundle {bundle.path} must know every label of {source.name} {split.name}, got none for {named}; it "
+            f"knows {', '.join(names)}; evaluate without them ({remedy}) or train a model with them"
         )
     return np.where(split.labels >= 0, index[split.labels], -1)
 
