@@ -75,7 +75,8 @@ def canonical(name: str) -> str:
         raise LabelError(f"label must be an emotion name, got {name!r}; one of: {', '.join(ALIASES)}")
     folded = _folded(name)
     if folded not in CANONICAL:
-        near = suggest(folded, CANONICAL) if len(folded) > 2 else "one of: " + ", ".join(ALIASES)
+        near = suggest(folded, CANONICAL) if len(folded) > 2 else ""
+        near = near if near.startswith("did you mean") else "one of: " + ", ".join(ALIASES)
         raise LabelError(f"label must be an emotion name, got '{name}'; {near}")
     return CANONICAL[folded]
 

@@ -16,6 +16,7 @@ from ferlab.evaluation.settings import Settings
 from ferlab.labels import FERPLUS
 from ferlab.metrics import affect_scores
 from ferlab.runner import softmax
+from ferlab.screen import Screen
 
 from .conftest import untrained
 from .test_evaluate import Addresses
@@ -135,7 +136,7 @@ def test_slices_are_in_the_report_and_on_the_terminal(tmp_path, sliced, labels, 
     assert "&lt;b&gt;male" in page
     assert "<b>male" not in page
     assert "20 scored faces have no value" in page
-    print_report(report)
+    print_report(report, Screen())
     out = capsys.readouterr().out
     lines = [line for line in out.splitlines() if line.startswith("[70+]")]
     assert len(lines) == 1 + bool(labels)

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from glob import escape
 
 import cv2
 import numpy as np
@@ -48,6 +49,16 @@ def test_python_answers_with_the_same_bits(tmp_path, crops, bundle, capsys):
     said = [face["expression"] for face in json.loads(capsys.readouterr().out)["faces"]]
     answers = ferlab.load(tmp_path / "run").predict([crops / name for name in NAMES])
     assert [list(answer.expression.items()) for answer in answers] == [list(face.items()) for face in said]
+
+
+def test_what_a_folder_holds_beside_pictures_is_counted(tmp_path, crops, bundle, capsys):
+    (crops / "more").mkdir()
+    (crops / "gone.png").symlink_to("nowhere")
+    assert predict(tmp_path, crops, "format=csv") == 0
+    told = capsys.readouterr()
+    said = "1 folders and 1 links to nothing and 1 other files; for pictures in folders use"
+    assert told.err == f"left out of {crops}: {said} '{escape(str(crops))}/**/*'\n"
+    assert len(told.out.splitlines()) == 1 + len(NAMES)
 
 
 def test_csv_has_a_column_for_every_label_in_order(tmp_path, crops, expected, capsys):

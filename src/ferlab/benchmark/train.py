@@ -98,7 +98,6 @@ def measure(options: BenchmarkConfig) -> dict[str, Any]:
     run = shortened(run, options.steps)
     rate(run, 0)
     training_mb = peak_mb()
-    grown = None if imports_mb is None or training_mb is None else training_mb - imports_mb
     dtype = DTYPES.get(precision_of(run), torch.float32)
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(source.split("train"), spec, options.steps, options.trainer.batch_size, Path(folder))
@@ -141,10 +140,15 @@ def measure(options: BenchmarkConfig) -> dict[str, Any]:
         "step_ms": where_time_goes(run),
         "tracking_ms_an_epoch": 1e3 * _tracking_s(),
         "epoch_s": len(source.split("train")) / statistics.median(own),
-        "memory_mb": grown and {"imports": imports_mb, "training": grown},
+        "memory_mb": _memory(imports_mb, training_mb),
         "environment": environment(fabric.device),
         "commit": commit(),
     }
+
+
+def _memory(imports: float | None, whole: float | None) -> dict[str, float] | None:
+    """Peak MiB of the imports and what training adds to it, which can be nothing; None where it cannot be told."""
+    return None if imports is None or whole is None else {"imports": imports, "training": whole - imports}
 
 
 def shortened(run: Fit, steps: int) -> Fit:

@@ -3,8 +3,9 @@
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from glob import glob
+from glob import escape, glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ def predict(invocation: "Invocation") -> None:
     if settings.top < 1:
         raise ConfigError(f"top must be at least 1, got {settings.top}")
     paths = find_pictures(settings.source)
+    if left := left_out(settings.source, paths):
+        Screen(stderr=True).say(left)
 
     from ferlab.bundle import pick_device
     from ferlab.formats import open_model
@@ -62,15 +65,33 @@ def find_pictures(source: str) -> list[Path]:
         return [path]
     if path.is_dir():
         found = sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES)
-        looked_for = (
-            f"pictures ({', '.join(sorted(SUFFIXES))}) in the folder {path}; for folders in it use '{path}/**/*'"
-        )
+        kinds = ", ".join(sorted(SUFFIXES))
+        looked_for = f"pictures ({kinds}) in the folder {path}; for folders in it use {_below(path)}"
     else:
         found = sorted(Path(name) for name in glob(str(path), recursive=True) if Path(name).is_file())
         looked_for = f"a picture, a folder or files matching '{source}' in {Path.cwd()}; check the path"
     if not found:
         raise DataError(f"source must name face crops, found nothing: looked for {looked_for}")
     return found
+
+
+def left_out(source: str, paths: Sequence[Path]) -> str | None:
+    """What a folder holds beside its pictures, in one sentence; None if that is nothing but hidden files."""
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        return None
+    others = [path for path in set(folder.iterdir()) - set(paths) if not path.name.startswith(".")]
+    folders = sum(path.is_dir() for path in others)
+    kinds = {"folders": folders, "links to nothing": sum(not path.exists() for path in others)}
+    kinds["other files"] = len(others) - sum(kinds.values())
+    said = " and ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
+    remedy = f"; for pictures in folders use {_below(folder)}" if folders else ""
+    return f"left out of {folder}: {said}{remedy}" if said else None
+
+
+def _below(folder: Path) -> str:
+    """What `source=` must be for the pictures in the folders in `folder` too, as it is typed."""
+    return f"'{escape(str(folder))}/**/*'"
 
 
 Answers = list[tuple[Path, "Prediction"]]

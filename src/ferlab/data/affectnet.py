@@ -1,7 +1,7 @@
 """AffectNet (Mollahosseini et al. 2017, arXiv:1708.03985): faces with an expression, valence and arousal."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,6 +14,7 @@ from ferlab.data.affectnet_csv import ONE_LIST, find_annotations, find_csv, read
 from ferlab.data.affectnet_npy import find_npy, read_npy
 from ferlab.data.copies import Copies, with_copies
 from ferlab.data.cut import first_copies, stratified_cut
+from ferlab.data.imagefolder import SUFFIXES
 from ferlab.data.images import CutImages, FileImages, Images
 from ferlab.data.source import WEB, Source, Split, SplitName
 from ferlab.errors import ConfigError, DataError, suggest
@@ -26,6 +27,7 @@ OFFICIAL: dict[int, dict[SplitName, int]] = {
     7: {"train": 283_901, "validation": 3_500},
 }
 LICENCE = "AffectNet: for research only, under an agreement that each user signs with its authors; not to be passed on"
+ENDINGS = {os.fsencode(suffix) for suffix in SUFFIXES}
 NO_TEST = "AffectNet's test part is not public; data.holdout=0.1 makes the official validation part the test split"
 
 
@@ -87,8 +89,9 @@ def affectnet(
         raise ConfigError(f"data.margin widens the boxes of the csv release, got {margin} for {name}, which has none")
     faces: dict[SplitName, Annotations] = {}
     dropped: dict[str, int] = {}
+    listed = {part: RELEASES[name].read(folder, path) for part, path in parts.items()}
     for part, path in parts.items():
-        faces[part], left = _keep(RELEASES[name].read(folder, path), path, classes, missing)
+        faces[part], left = _keep(listed[part], path, classes, missing)
         dropped |= {f"official {part} part, {reason}": n for reason, n in left.items() if n}
     absent: dict[SplitName, str] = {
         part: f"{folder.absolute()} has no official {part} part" for part in OFFICIAL[classes] if part not in parts
@@ -113,6 +116,7 @@ def affectnet(
         mapping=mapping,
         official=official,
         dropped=dropped,
+        unread={} if name == "annotations" else _unlisted(listed.values()),  # whose lists are a choice of pictures
     )
     return with_copies(source, copies)
 
@@ -182,8 +186,23 @@ def _there(faces: Annotations) -> npt.NDArray[np.bool_]:
     for folder in {os.path.dirname(name) for name in names}:
         path = os.path.join(os.fsencode(faces.folder), folder)
         if os.path.isdir(path):
-            listed.update(os.path.join(folder, name) for name in os.listdir(path))
+            listed.update(folder + b"/" + name if folder else name for name in os.listdir(path))
     return np.fromiter((name in listed for name in names), bool, len(names))
+
+
+def _unlisted(parts: Collection[Annotations]) -> dict[str, int]:
+    """Folder of pictures -> how many in it and below have no annotation, where there are any."""
+    result: dict[str, int] = {}
+    for folder in {each.folder for each in parts}:
+        known = {name for each in parts if each.folder == folder for name in each.names.tolist()}
+        number = 0
+        for path, _, found in os.walk(os.fsencode(folder)):
+            below = os.path.relpath(path, os.fsencode(folder)).replace(os.fsencode(os.sep), b"/") + b"/"
+            prefix = b"" if below == b"./" else below
+            number += sum(prefix + name not in known for name in found if name[name.rfind(b".") :].lower() in ENDINGS)
+        if number:
+            result[f"{folder}{os.sep}"] = number
+    return result
 
 
 def _hold_out(

@@ -12,12 +12,12 @@ import pyarrow.csv
 
 from ferlab.data.cache import Arrays, cached
 from ferlab.data.copies import Copies, with_copies
-from ferlab.data.imagefolder import class_folders, read_folder, unread
+from ferlab.data.imagefolder import class_folders, emotions, read_folder, unread
 from ferlab.data.images import ArrayImages
 from ferlab.data.lines import without_blank_end
 from ferlab.data.source import WEB, Source, Split, SplitName
 from ferlab.errors import DataError
-from ferlab.labels import FER2013, canonical
+from ferlab.labels import FER2013
 from ferlab.spec import Image
 
 FILES = ("fer2013.csv", "icml_face_data.csv")
@@ -83,20 +83,18 @@ def _from_csv(file: Path) -> Source:
 
 def _from_folders(folder: Path) -> Source:
     """Kaggle's copy sorts its classes alphabetically and merges PublicTest and PrivateTest into `test`."""
-    mapping = {p.name: canonical(p.name) for p in class_folders(folder / "train")}
+    parts: dict[SplitName, Path] = {"train": folder / "train", "validation": folder / "test"}
+    mapping = emotions([path for part in parts.values() for path in class_folders(part)])
     return Source(
         name="fer2013",
         labels=FER2013,
-        splits={
-            "train": read_folder("train", folder / "train", FER2013),
-            "validation": read_folder("validation", folder / "test", FER2013),
-        },
+        splits={split: read_folder(split, part, FER2013, mapping) for split, part in parts.items()},
         absent={"test": "Kaggle's folder copy merges PublicTest and PrivateTest; a test score needs fer2013.csv"},
         protocol="FER2013, 7 classes, Kaggle's folder copy (validation = PublicTest and PrivateTest merged; no test)",
         licence=LICENCE,
         origin=WEB,
         mapping=mapping,
-        unread=unread(folder, [folder / "train", folder / "test"]),
+        unread=unread(folder, parts.values()),
         official={"train": OFFICIAL["train"], "validation": OFFICIAL["validation"] + OFFICIAL["test"]},
     )
 

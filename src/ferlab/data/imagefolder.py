@@ -97,21 +97,27 @@ def split_folders(folder: Path) -> dict[SplitName, Path]:
 
 def meanings(folders: Sequence[Path], labels: Sequence[str] | None) -> dict[str, str]:
     """Name of a class folder -> its label; LabelError with the path for one that has none."""
-    if labels is not None:
-        check_labels(labels)
+    if labels is None:
+        try:
+            return emotions(folders)
+        except LabelError as error:
+            own = ",".join(sorted({as_item(each.name) for each in folders}))
+            raise LabelError(f"{error}; or declare labels of your own: 'data.labels=[{own}]'") from None
+    check_labels(labels)
+    for path in folders:
+        if path.name not in labels:
+            raise LabelError(f"{path}: the folder must be one of data.labels, {', '.join(labels)}; rename or remove it")
+    return {path.name: path.name for path in folders}
+
+
+def emotions(folders: Sequence[Path]) -> dict[str, str]:
+    """Name of a class folder -> the emotion that it means; LabelError with the path for one that means none."""
     result: dict[str, str] = {}
     for path in folders:
-        if labels is None:
-            try:
-                result[path.name] = canonical(path.name)
-            except LabelError as error:
-                own = ",".join(sorted({as_item(each.name) for each in folders}))
-                said = str(error).removesuffix("; see --help")  # nothing is near
-                raise LabelError(f"{path}: {said}; or declare labels of your own: 'data.labels=[{own}]'") from None
-        elif path.name in labels:
-            result[path.name] = path.name
-        else:
-            raise LabelError(f"{path}: the folder must be one of data.labels, {', '.join(labels)}; rename or remove it")
+        try:
+            result[path.name] = canonical(path.name)
+        except LabelError as error:
+            raise LabelError(f"{path}: {error}") from None
     return result
 
 
@@ -153,22 +159,20 @@ def class_folders(folder: Path) -> list[Path]:
     return folders
 
 
-def read_folder(
-    split: SplitName, folder: Path, labels: Sequence[str], classes: Mapping[str, str] | None = None
-) -> Split:
+def read_folder(split: SplitName, folder: Path, labels: Sequence[str], classes: Mapping[str, str]) -> Split:
     """One split: the pictures of every class folder, by class and file name.
 
     Args:
         split: its name.
         folder: that holds the class folders.
         labels: that ids index.
-        classes: name of a class folder -> its label; by default an emotion.
+        classes: name of a class folder -> its label.
     """
     paths: list[Path] = []
     ids: list[int] = []
     seen: dict[str, Path] = {}
     for part in class_folders(folder):
-        name = canonical(part.name) if classes is None else classes[part.name]
+        name = classes[part.name]
         if name in seen:
             raise DataError(f"{folder}: '{seen[name].name}' and '{part.name}' both mean {name}; merge them")
         if name not in labels:

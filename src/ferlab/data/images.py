@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ferlab.errors import DataError, SpecError
 from ferlab.faces import FaceCrop, cut
+from ferlab.files import check_regular
 from ferlab.spec import Image
 
 DIGEST_BYTES = 4 << 30
@@ -109,6 +110,7 @@ class FileImages:
     def content(self, i: int, most: int = -1) -> bytes:
         """The first `most` bytes of file `i`, or all; DataError if it cannot be read."""
         try:
+            check_regular(self.path(i))
             with open(self.path(i), "rb") as file:
                 return file.read(most)
         except OSError as error:
@@ -185,6 +187,7 @@ class Picked:
 def read_image(path: Path) -> Image:
     """The picture in `path`, (h, w, 3) uint8 RGB, upright by its EXIF note; DataError if it cannot be decoded."""
     try:
+        check_regular(path)
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
         raise _unreadable(path, error) from error

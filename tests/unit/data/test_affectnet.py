@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from affectnet_trees import NO_LANDMARKS, landmarks, note, write_csv, write_npy
+from affectnet_trees import NO_LANDMARKS, jpeg, landmarks, note, write_csv, write_npy
 
 from ferlab.data.affectnet import affectnet
 from ferlab.data.affectnet_npy import read_array
@@ -269,6 +269,14 @@ def test_missing_pictures_are_an_error_or_on_request_dropped_and_counted(root):
         (root / "train_set" / "images" / f"{face}.jpg").unlink()
     with pytest.raises(DataError, match="must list faces of the 8 classes, got none"):
         affectnet(str(root), missing="drop")
+
+
+def test_pictures_without_annotation_are_counted(root):
+    assert affectnet(str(root)).unread == {}
+    images = root / "train_set" / "images"
+    for name in ("9.png", "more/9.jpg", "more/notes.txt"):
+        jpeg(images / name)
+    assert affectnet(str(root)).unread == {f"{images}/": 2}
 
 
 def test_a_folder_without_pictures_is_an_error(root):

@@ -44,6 +44,14 @@ def test_the_csv_release_by_hand(root):
     assert source.splits["validation"].labels.tolist() == [5]
 
 
+def test_pictures_that_neither_list_has_are_counted(root):
+    assert affectnet(str(root)).unread == {}
+    pictures = root / "Manually_Annotated_Images"
+    for name in ("a/99.jpg", "new/1.jpg"):
+        jpeg(pictures / name)
+    assert affectnet(str(root)).unread == {f"{pictures}/": 2}
+
+
 def test_faces_are_cut_by_their_boxes_and_the_margin(tmp_path):
     root = write_csv(tmp_path, [csv_row("a/1.jpg", 0, 0, 0, box=(10, 20, 16, 16))])
     picture = np.zeros((64, 64, 3), np.uint8)

@@ -4,7 +4,7 @@ import pytest
 
 from ferlab.data.fer2013 import fer2013
 from ferlab.data.synthetic import draw_split
-from ferlab.errors import DataError
+from ferlab.errors import DataError, LabelError
 from ferlab.labels import FER2013
 
 PIXELS = " ".join(str(i % 256) for i in range(2304))
@@ -69,6 +69,17 @@ def test_kaggles_folders_have_no_test_split_and_say_why(written):
     with pytest.raises(DataError, match=r"no test split here: .*merges PublicTest and PrivateTest"):
         source.split("test")
     assert source.official["validation"] == 7178
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_folder_of_no_class_is_named_with_the_classes(written, split):
+    folder = written("kaggle")
+    (folder / split / "bored").mkdir()
+    with pytest.raises(LabelError) as caught:
+        fer2013(str(folder))
+    assert str(caught.value).startswith(
+        f"{folder}/{split}/bored: label must be an emotion name, got 'bored'; one of: neu"
+    )
 
 
 def test_an_absent_usage_is_an_absent_split_with_the_reason(written):

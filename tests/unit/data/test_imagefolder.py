@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ferlab.data.imagefolder import imagefolder
+from ferlab.data.images import read_image
 from ferlab.data.synthetic import draw_split
 from ferlab.errors import ConfigError, DataError, LabelError
 from ferlab.labels import FERPLUS
@@ -149,6 +150,15 @@ def test_what_would_be_lost_is_an_error(tree, spoil, said):
     spoil(tree)
     with pytest.raises(DataError, match=said):
         imagefolder(str(tree))
+
+
+def test_what_is_no_file_is_not_waited_for(tree):
+    os.mkfifo(tree / "train" / "angry" / "pipe.png")
+    source = imagefolder(str(tree))
+    with pytest.raises(DataError, match=r"cannot read .*pipe\.png: it is no regular file"):
+        source.digest()
+    with pytest.raises(DataError, match=r"cannot read .*pipe\.png: it is no regular file"):
+        read_image(tree / "train" / "angry" / "pipe.png")
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
