@@ -17,6 +17,7 @@ SMALL = [
     "augment=batched", "loss=cross_entropy", "trainer.epochs=1", "trainer.batch_size=8", "trainer.threads=1",
     "tracker=none",
 ]  # fmt: skip
+CUT = "-" * 8
 
 
 def example(path: str) -> str:
@@ -33,14 +34,15 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ferlab(checkout: Path, *arguments: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
+def ferlab(checkout: Path, *commands: list[str], then: str = "") -> list[str]:
+    """What each command prints, and what the lines of Python after them do: in one process, since each would import."""
+    script = f"import ferlab.cli\nfor command in {commands!r}:\n    assert ferlab.cli.main(command) == 0\n    print({CUT!r})\n"
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "ferlab", *arguments],
-        capture_output=True, text=True, cwd=checkout, env=environment,
+        [sys.executable, "-W", "ignore", "-c", script + then],
+        capture_output=True, text=True, cwd=checkout, env={**os.environ, "PYTHONPATH": str(checkout / "src")},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.split(f"{CUT}\n")
 
 
 def test_a_dataset_is_one_file_and_one_yaml(checkout: Path) -> None:
@@ -53,14 +55,19 @@ def test_a_dataset_is_one_file_and_one_yaml(checkout: Path) -> None:
         cv2.imwrite(str(root / f"{i}.png"), np.random.default_rng(i).integers(0, 256, (16, 16, 3), dtype=np.uint8))
         lines.append(f"{i}.png,{('angry', 'Happiness')[i % 2]},{'train' if i < 16 else 'validation'},{i / 20 - 0.5}")
     (root / "faces.csv").write_text("\n".join(lines))
-    assert "listed" in ferlab(checkout, "--help")
-    assert "angry → 0 anger, Happiness → 1 happiness" in ferlab(checkout, "data", "verify", "data=listed")
     small = ["model=custom_cnn", "model.size=16", "model.heads=[expression,affect]", "loss=multitask", "data=listed"]
-    told = ferlab(checkout, "train", *SMALL[:1], *SMALL[2:], *small)
-    assert "valence_ccc" in told
-    assert "arousal_ccc" not in told
+    helped, verified, trained, _ = ferlab(
+        checkout,
+        ["--help"],
+        ["data", "verify", "data=listed"],
+        ["train", *SMALL[:1], *SMALL[2:], *small],
+    )
+    assert "listed" in helped
+    assert "angry → 0 anger, Happiness → 1 happiness" in verified
+    assert "valence_ccc" in trained
+    assert "arousal_ccc" not in trained
     (bundle,) = (checkout / "outputs").glob("*/*/bundle")
-    assert "CCC, valence" in ferlab(checkout, "evaluate", f"bundle={bundle}", "data=listed")
+    assert "CCC, valence" in ferlab(checkout, ["evaluate", f"bundle={bundle}", "data=listed"])[0]
 
 
 def test_a_model_is_one_file_a_line_and_one_yaml(checkout: Path) -> None:
@@ -72,16 +79,16 @@ def test_a_model_is_one_file_a_line_and_one_yaml(checkout: Path) -> None:
     registry.write_text(
         text.replace("from ferlab.models.net", "from ferlab.models.patchwork import Patchwork\nfrom ferlab.models.net")
     )
-    assert "patchwork" in ferlab(checkout, "--help")
     data = ["data=synthetic", "data.train=16", "data.validation=8", "data.test=0"]
-    assert "best    accuracy" in ferlab(checkout, "train", "model=patchwork", *data, *SMALL)
-    net = "from ferlab import load_bundle; import glob; n = load_bundle(glob.glob('outputs/*/*/bundle')[0]).net"
-    count = f"{net}; print(sum(p.numel() for p in n.backbone.parameters()))"
-    environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
-    printed = subprocess.run(
-        [sys.executable, "-c", count], capture_output=True, text=True, cwd=checkout, env=environment
-    )
-    assert printed.stdout.strip() == "4160"  # as the yaml says
+    count = """
+import glob
+net = ferlab.load_bundle(glob.glob("outputs/*/*/bundle")[0]).net
+print(sum(p.numel() for p in net.backbone.parameters()))
+"""
+    helped, trained, weights = ferlab(checkout, ["--help"], ["train", "model=patchwork", *data, *SMALL], then=count)
+    assert "patchwork" in helped
+    assert "best    accuracy" in trained
+    assert weights.strip() == "4160"  # as the yaml says
 
 
 def example_line() -> str:

@@ -48,9 +48,10 @@ def test_predict_shows_names_as_they_are(named, printed):
 
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
 def test_a_name_that_is_no_unicode_is_shown(bundle, crops, tmp_path, printed):
-    picture = tmp_path / os.fsdecode(b"caf\xe9.png")
+    picture = tmp_path / "faces" / os.fsdecode(b"caf\xe9.png")
+    picture.parent.mkdir()
     shutil.copy(crops / "a ü.png", picture)
-    words = ["predict", f"bundle={tmp_path / 'run'}", f"source={tmp_path}"]
+    words = ["predict", f"bundle={tmp_path / 'run'}", f"source={picture.parent}"]
     assert r"caf\udce9.png" in printed(*words)
     assert r"caf\udce9.png" in printed(*words, "format=csv")
     assert json.loads(printed(*words, "format=json"))["faces"][0]["source"] == str(picture)

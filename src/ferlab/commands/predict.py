@@ -39,14 +39,14 @@ def predict(invocation: "Invocation") -> None:
     if settings.top < 1:
         raise ConfigError(f"top must be at least 1, got {settings.top}")
     paths = find_pictures(settings.source)
-    if left := left_out(settings.source, paths):
-        Screen(stderr=True).say(left)
 
     from ferlab.bundle import pick_device
     from ferlab.formats import open_model
 
     bundle = open_model(settings.bundle, pick_device(settings.device))
     WRITERS[settings.format](bundle, list(zip(paths, bundle.predict(paths), strict=True)), settings.top)
+    if left := left_out(settings.source, paths):
+        Screen(stderr=True).say(left)
 
 
 def find_pictures(source: str) -> list[Path]:
