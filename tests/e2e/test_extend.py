@@ -36,7 +36,8 @@ def checkout(tmp_path: Path) -> Path:
 
 def ferlab(checkout: Path, *commands: list[str], then: str = "") -> list[str]:
     """What each command prints, and what the lines of Python after them do: in one process, since each would import."""
-    script = f"import ferlab.cli\nfor command in {commands!r}:\n    assert ferlab.cli.main(command) == 0\n    print({CUT!r})\n"
+    each = f"assert ferlab.cli.main(command) == 0\n    print({CUT!r})\n"
+    script = f"import ferlab.cli\nfor command in {commands!r}:\n    {each}"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script + then],
         capture_output=True, text=True, cwd=checkout, env={**os.environ, "PYTHONPATH": str(checkout / "src")},
