@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import TracebackType
 from typing import Any
@@ -24,14 +24,14 @@ class ProgressView:
         screen: where to print.
         epochs: of the whole run.
         monitor: the validation metric to show.
-        device: where it trains; on the CPU a run of over an hour is told what would be faster.
+        faster: choices that would make it faster, of which a run of over an hour is told.
     """
 
-    def __init__(self, screen: Screen, epochs: int, monitor: str, device: str = "cpu") -> None:
+    def __init__(self, screen: Screen, epochs: int, monitor: str, faster: Sequence[str] = ()) -> None:
         self.screen = screen
         self.epochs = epochs
         self.monitor = monitor
-        self.device = device
+        self.faster = faster
         columns: list[ProgressColumn] = [
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(bar_width=None),
@@ -96,11 +96,8 @@ class ProgressView:
         self._estimated = True
         left = (self.epochs * step.steps - done) * (now - since) / (done - start)
         self.screen.say(f"time    about {_duration(left)} to go, validation aside")
-        if left > 3600 and self.device == "cpu":
-            self.screen.say(
-                "        faster on a CPU: model=small_resnet augment=batched, a smaller model.size, or fewer "
-                "trainer.epochs",
-            )
+        if left > 3600 and self.faster:
+            self.screen.say(f"        faster on a CPU: {', '.join(self.faster)}")
 
     def epoch(self, metrics: Mapping[str, float], is_best: bool) -> None:
         """Print the line of a finished epoch; a star marks the best so far."""

@@ -109,7 +109,8 @@ def train(
         compare(earlier.read_record(), record, screen, resumed is not None)
     announce(source, record, screen)
     tracker = Tracker(options.tracker if fabric.is_global_zero else TrackerOptions("none"), screen.say)
-    view = ProgressView(screen, trainer.epochs, trainer.monitor, fabric.device.type)
+    faster = faster_choices(options) if fabric.device.type == "cpu" else []
+    view = ProgressView(screen, trainer.epochs, trainer.monitor, faster)
     clock = Clock()
     with listening() as stop, view, ExitStack() as held:
         run = build_fit(options, source, spec, fabric, stop, view.step, clock)
@@ -154,6 +155,13 @@ def train(
             note_tracking(tracker, folder, record)
     state, tracking_s = run.state, clock.seconds["tracking"]
     return Run(folder, options, source, state.position, state.best, stopped, tracking_s, fabric.is_global_zero)
+
+
+def faster_choices(options: TrainConfig) -> list[str]:
+    """What of a training can be chosen faster on a CPU, and is not yet."""
+    small = [] if options.model.name == "small_resnet" else ["model=small_resnet"]
+    batched = [] if options.augment.sample is None else ["augment=batched"]
+    return [*small, *batched, "a smaller model.size", "fewer trainer.epochs"]
 
 
 def new_run(options: TrainConfig, source: Source, fabric: Fabric) -> RunFolder:

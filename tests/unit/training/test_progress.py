@@ -2,9 +2,12 @@ import io
 import sys
 from types import SimpleNamespace
 
+from ferlab import config
 from ferlab.screen import Screen
+from ferlab.training.config import TrainConfig
 from ferlab.training.fit import Step
 from ferlab.training.progress import ProgressView
+from ferlab.training.run import faster_choices
 
 METRICS = {
     "epoch": 2, "train/loss": 1.25, "train/accuracy": 0.5, "train/lr": 0.01, "validation/nll": 1.0,
@@ -56,11 +59,11 @@ def test_a_notebook_shows_the_bar_in_one_place_and_wipes_it(monkeypatch):
     assert (shown[1], text.getvalue()) == ("", "")
 
 
-def told_of_time(monkeypatch, seconds_a_step: float, steps: int, device: str = "cpu") -> str:
+def told_of_time(monkeypatch, seconds_a_step: float, steps: int, *faster: str) -> str:
     now = iter(i * seconds_a_step for i in range(10_000))
     monkeypatch.setattr("ferlab.training.progress.time.perf_counter", lambda: next(now))
     text = io.StringIO()
-    view = ProgressView(Screen(file=text, width=200), 10, "accuracy", device)
+    view = ProgressView(Screen(file=text, width=200), 10, "accuracy", faster)
     for step in range(1, steps + 1):
         view.step(Step(1, step, 218, 128 * step, 1.5, 0.02))
     return text.getvalue()
@@ -72,8 +75,17 @@ def test_the_run_says_once_how_long_it_will_take(monkeypatch):
     assert told_of_time(monkeypatch, 1.0, 60) == "time    about 36 min to go, validation aside\n"
 
 
-def test_over_an_hour_on_a_cpu_names_what_is_faster(monkeypatch):
-    told = told_of_time(monkeypatch, 3.0, 30)
+def test_over_an_hour_names_what_is_faster(monkeypatch):
+    told = told_of_time(monkeypatch, 3.0, 30, "model=small_resnet", "fewer trainer.epochs")
     assert "about 1 h 48 min to go" in told
-    assert "model=small_resnet" in told
-    assert "small_resnet" not in told_of_time(monkeypatch, 3.0, 30, "cuda")
+    assert told.endswith("        faster on a CPU: model=small_resnet, fewer trainer.epochs\n")
+    assert "faster" not in told_of_time(monkeypatch, 3.0, 30)
+    assert "faster" not in told_of_time(monkeypatch, 1.0, 30, "fewer trainer.epochs")
+
+
+def test_what_is_faster_is_not_what_is_chosen_already():
+    words = ["data=synthetic", "tracker=none"]
+    slow = config.typed(config.for_training([*words, "model=se_resnet", "augment=standard"], None), TrainConfig)
+    assert faster_choices(slow)[:2] == ["model=small_resnet", "augment=batched"]
+    default = config.typed(config.for_training(words, None), TrainConfig)
+    assert faster_choices(default) == ["a smaller model.size", "fewer trainer.epochs"]
