@@ -1,7 +1,7 @@
 """A whole training run, from a config to a folder with a bundle in it: what `ferlab train` and Python users call."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,47 +112,38 @@ def train(
     faster = faster_choices(options) if fabric.device.type == "cpu" else []
     view = ProgressView(screen, trainer.epochs, trainer.monitor, faster)
     clock = Clock()
-    with listening() as stop, view, ExitStack() as held:
+    with listening() as stop, view:
         run = build_fit(options, source, spec, fabric, stop, view.step, clock)
         note_weights(run, record, screen)
         note_teacher(run, record, screen, earlier, resumed is not None)
         note_concordance(run, screen)
         past = past_of_run(run, source, trainer.sampler, resumed) if fabric.is_global_zero else None
-        folder = resumed or new_run(options, source, fabric)  # not before: what cannot be built leaves nothing behind
-        if fabric.is_global_zero:
-            if not resumed:
-                held.callback(folder.discard)  # a run that ends before its first checkpoint leaves nothing behind
-            held.enter_context(folder.locked())
-        screen.say(f"run     {folder.path}")
-        if options.tracker.name != "none" and options.tracker.environment:
-            screen.say(f"tracker MLflow at {options.tracker.shown}")
-        if resumed:
-            run.state.restore(load_checkpoint(folder.checkpoint, fabric.device))
-        note_past(past, folder, screen)
-        with clock("tracking"):
-            start_tracking(tracker, folder, record, options, run)
-        try:
-            for epoch in fit(run):
-                if epoch.complete:
-                    is_best = note_epoch(run, epoch, folder)
-                    if is_best and fabric.is_global_zero:
-                        write_bundle(run, epoch, folder, record, spec, options.model)
-                    view.epoch(epoch.metrics, is_best)
-                save_checkpoint(run.state, folder.checkpoint)
-                with clock("tracking"):
-                    tracker.log_epochs([epoch.metrics] if epoch.complete else [])
-                    note_tracking(tracker, folder, record)
-                if stop.signal is not None or out_of_patience(run, trainer.patience):
-                    break
-        except BaseException:
-            tracker.finish("FAILED")
-            raise
-        stopped = stop.signal if run.state.position.epoch < trainer.epochs else None
-        with clock("tracking"):
-            if stopped is None:
-                log_artifacts(tracker, folder, run, source)
-            tracker.finish("FINISHED" if stopped is None else "KILLED")
-            note_tracking(tracker, folder, record)
+        with claimed(resumed, options, source, fabric) as folder:  # not before: what cannot be built leaves nothing
+            screen.say(f"run     {folder.path}")
+            if resumed:
+                run.state.restore(load_checkpoint(folder.checkpoint, fabric.device))
+            note_past(past, folder, screen)
+            with clock("tracking"):
+                start_tracking(tracker, folder, record, options, run, screen)
+            try:
+                for epoch in fit(run):
+                    if epoch.complete:
+                        is_best = note_epoch(run, epoch, folder)
+                        if is_best and fabric.is_global_zero:
+                            write_bundle(run, epoch, folder, record, spec, options.model)
+                        view.epoch(epoch.metrics, is_best)
+                    save_checkpoint(run.state, folder.checkpoint)
+                    with clock("tracking"):
+                        tracker.log_epochs([epoch.metrics] if epoch.complete else [])
+                        note_tracking(tracker, folder, record)
+                    if stop.signal is not None or out_of_patience(run, trainer.patience):
+                        break
+            except BaseException:
+                tracker.finish("FAILED")
+                raise
+            stopped = stop.signal if run.state.position.epoch < trainer.epochs else None
+            with clock("tracking"):
+                end_tracking(tracker, folder, record, run, source, stopped is None)
     state, tracking_s = run.state, clock.seconds["tracking"]
     return Run(folder, options, source, state.position, state.best, stopped, tracking_s, fabric.is_global_zero)
 
@@ -175,10 +166,29 @@ def new_run(options: TrainConfig, source: Source, fabric: Fabric) -> RunFolder:
     return shared
 
 
-def start_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any], options: TrainConfig, run: Fit) -> None:
+@contextmanager
+def claimed(resumed: RunFolder | None, options: TrainConfig, source: Source, fabric: Fabric) -> Iterator[RunFolder]:
+    """The folder of the resumed run or a new one, held; a new one in which nothing was saved is removed at the end."""
+    folder = resumed or new_run(options, source, fabric)
+    if not fabric.is_global_zero:
+        yield folder
+        return
+    try:
+        with folder.locked():
+            yield folder
+    finally:
+        if not resumed:
+            folder.discard()
+
+
+def start_tracking(
+    tracker: Tracker, folder: RunFolder, record: dict[str, Any], options: TrainConfig, run: Fit, screen: Screen
+) -> None:
     """Open the run in MLflow, or the one that it was before, and send epochs that it has not seen."""
     if not run.state.fabric.is_global_zero:
         return
+    if options.tracker.name != "none" and options.tracker.environment:
+        screen.say(f"tracker MLflow at {options.tracker.shown}")
     earlier = folder.rewind(run.state.position.epoch)
     tags = {"git_commit": str(record["commit"]), "command": record["command"], "folder": str(folder.path.absolute())}
     shown = {k: v for k, v in record.items() if k not in ("command", "commit", "mlflow_run", "mapping")}
@@ -192,6 +202,16 @@ def note_tracking(tracker: Tracker, folder: RunFolder, record: dict[str, Any]) -
     if tracker.run_id is not None and record["mlflow_run"] != tracker.run_id:
         record["mlflow_run"] = tracker.run_id
         folder.write_record(record)
+
+
+def end_tracking(
+    tracker: Tracker, folder: RunFolder, record: dict[str, Any], run: Fit, source: Source, finished: bool
+) -> None:
+    """Send what a finished run leaves, and close the run in MLflow."""
+    if finished:
+        log_artifacts(tracker, folder, run, source)
+    tracker.finish("FINISHED" if finished else "KILLED")
+    note_tracking(tracker, folder, record)
 
 
 def note_epoch(run: Fit, epoch: Epoch, folder: RunFolder) -> bool:
