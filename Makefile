@@ -3,6 +3,8 @@
 UV_VERSION := 0.13.9# where there is none
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --no-sync
+# Packages are compiled once, not by each of the many processes of the tests: importing torch and MLflow takes half as long.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
