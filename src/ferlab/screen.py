@@ -70,6 +70,11 @@ def line(*parts: str | tuple[str, str]) -> Text:
     return Text.assemble(*((printable(text), style) for text, style in pairs))
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 face", "2,000 faces"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def progress(title: str, steps: Sequence[Item]) -> Iterable[Item]:
     """The steps, with a bar over them on a terminal, and a line every EVERY seconds elsewhere."""
     screen = Screen(stderr=True)

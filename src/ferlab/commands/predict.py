@@ -1,25 +1,25 @@
-"""`ferlab predict`: what a bundle says of face crops, as a table, JSON or CSV."""
+"""`ferlab predict`: what a bundle says of faces: of crops, and of those in photographs."""
 
-import csv
-import json
-import sys
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from glob import escape, glob
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from ferlab import config
 from ferlab.catalogue import choice
 from ferlab.errors import ConfigError, DataError
-from ferlab.evaluation.text import no_formula
-from ferlab.screen import Screen
+from ferlab.screen import Screen, counted, progress
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
-    from ferlab.runner import Prediction, Runner
+    from ferlab.live.pictures import Picture
+    from ferlab.runner import Prediction
+
+TOGETHER = 64 * 2**20  # bytes of the pictures that are held at once
 
 
 @dataclass
@@ -28,25 +28,70 @@ class PredictConfig:
 
     bundle: str = config.MISSING
     source: str = config.MISSING
+    detect: str = choice("auto", "ferlab.live.detect:DETECT")
+    detector_file: str | None = None
+    score: float = 0.6
+    smallest: int = 40
     top: int = 3
-    format: str = choice("table", "ferlab.commands.predict:WRITERS")
+    format: str = choice("table", "ferlab.live.rows:WRITERS")
+    rows: str | None = None
+    out: str | None = None
+    strict: bool = False
     device: str = "auto"
 
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a value that means nothing."""
+        if not 0 < self.score <= 1:
+            raise ConfigError(f"score must be above 0 and at most 1, got {self.score}")
+        for key in ("top", "smallest"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key} must be at least 1, got {getattr(self, key)}")
+        if (self.rows is None) == (self.format == "parquet"):
+            raise ConfigError(
+                f"rows must be a file for format=parquet and for no other, got {self.rows} for {self.format}; "
+                "set rows=faces.parquet, or redirect what is printed"
+            )
 
-def predict(invocation: "Invocation") -> None:
-    """Answer for each face crop that `source` names. Nothing is printed unless every one of them can be read."""
+
+def predict(invocation: "Invocation") -> int:
+    """Answer for every face in the pictures that `source` names, as they are read; 1 if any could not be."""
     settings = config.typed(config.compose(invocation.command.config, invocation.overrides), PredictConfig)
-    if settings.top < 1:
-        raise ConfigError(f"top must be at least 1, got {settings.top}")
     paths = find_pictures(settings.source)
+    target = None if settings.out is None else targets(Path(settings.out), paths)
 
     from ferlab.bundle import pick_device
     from ferlab.formats import open_model
+    from ferlab.live.detect import detector
+    from ferlab.live.pictures import Tally, look
+    from ferlab.live.rows import WRITERS, Layout, Row
 
+    notes = Screen(stderr=True)
     bundle = open_model(settings.bundle, pick_device(settings.device))
-    WRITERS[settings.format](bundle, list(zip(paths, bundle.predict(paths), strict=True)), settings.top)
-    if left := left_out(settings.source, paths):
-        Screen(stderr=True).say(left)
+    find = partial(
+        detector, settings.detect, settings.detector_file, settings.score, settings.smallest, notes.say
+    )  # fmt: skip
+    dataset, every = str(bundle.provenance.get("dataset")), settings.detect in ("yunet", "haar")
+
+    def broken(error: DataError) -> None:
+        if settings.strict:
+            raise error
+        notes.say(f"left out: {error}")
+
+    tally, searching = Tally(), settings.detect != "none"
+    layout = Layout(bundle, settings.top, searching, Path(settings.rows) if settings.rows else None)
+    with WRITERS[settings.format](layout) as write:
+        shown = progress("predicting", paths)
+        pictures = look(shown, bundle.spec, dataset, find if searching else None, every, tally, broken)
+        for batch in batches(pictures):
+            answers = iter(bundle.predict([crop for picture in batch for crop in picture.crops]))
+            for picture in batch:
+                mine = list(islice(answers, len(picture.crops)))
+                write([Row(picture.path, box, answer) for box, answer in zip(boxes(picture), mine, strict=True)])
+                if target is not None:
+                    save_annotated(picture, mine, target(picture.path))
+    for line in [*tally.lines(settings.detect), *left_out(settings.source, paths)]:
+        notes.say(line)
+    return 1 if tally.broken else 0
 
 
 def find_pictures(source: str) -> list[Path]:
@@ -71,22 +116,22 @@ def find_pictures(source: str) -> list[Path]:
         found = sorted(Path(name) for name in glob(str(path), recursive=True) if Path(name).is_file())
         looked_for = f"a picture, a folder or files matching '{source}' in {Path.cwd()}; check the path"
     if not found:
-        raise DataError(f"source must name face crops, found nothing: looked for {looked_for}")
+        raise DataError(f"source must name pictures, found nothing: looked for {looked_for}")
     return found
 
 
-def left_out(source: str, paths: Sequence[Path]) -> str | None:
-    """What a folder holds beside its pictures, in one sentence; None if that is nothing but hidden files."""
+def left_out(source: str, paths: Sequence[Path]) -> Iterator[str]:
+    """What a folder holds beside its pictures, in one sentence; none if that is nothing but hidden files."""
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        return None
+        return
     others = [path for path in set(folder.iterdir()) - set(paths) if not path.name.startswith(".")]
-    folders = sum(path.is_dir() for path in others)
-    kinds = {"folders": folders, "links to nothing": sum(not path.exists() for path in others)}
-    kinds["other files"] = len(others) - sum(kinds.values())
-    said = " and ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
+    folders, broken = sum(path.is_dir() for path in others), sum(not path.exists() for path in others)
+    kinds = {"folder": folders, "dangling link": broken, "other file": len(others) - folders - broken}
+    said = " and ".join(counted(number, kind) for kind, number in kinds.items() if number)
     remedy = f"; for pictures in folders use {_below(folder)}" if folders else ""
-    return f"left out of {folder}: {said}{remedy}" if said else None
+    if said:
+        yield f"left out of {folder}: {said}{remedy}"
 
 
 def _below(folder: Path) -> str:
@@ -94,57 +139,55 @@ def _below(folder: Path) -> str:
     return f"'{escape(str(folder))}/**/*'"
 
 
-Answers = list[tuple[Path, "Prediction"]]
+def batches(pictures: "Iterable[Picture]") -> "Iterator[list[Picture]]":
+    """The pictures in lists of as many faces as are answered at once, or of as much memory as may be held."""
+    from ferlab.runner import BATCH
+
+    batch: list[Picture] = []
+    for picture in pictures:
+        batch.append(picture)
+        faces, held = sum(len(each.crops) for each in batch), sum(each.image.nbytes for each in batch)
+        if faces >= BATCH or held >= TOGETHER:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def write_table(bundle: "Runner", answers: Answers, top: int) -> None:
-    """A row a face, the likeliest labels first."""
-    face = bundle.spec.face
-    cut = f"faces are taken as cut: margin {face.margin:g}, eyes {'aligned' if face.aligned else 'not aligned'}"
-    table = Table(box=None, pad_edge=False, header_style="bold", caption=cut, caption_justify="left")
-    table.add_column("source", overflow="fold")
-    for rank in range(min(top, len(bundle.spec.expression))):
-        table.add_column("expression, %" if rank == 0 else "")
-    for name in ("valence", "arousal") if bundle.spec.affect else ():
-        table.add_column(name, justify="right")
-    for path, answer in answers:
-        shares = [f"{name} {100 * share:.1f}" for name, share in list(answer.expression.items())[:top]]
-        affect = [f"{value:+.2f}" for value in (answer.valence, answer.arousal) if value is not None]
-        table.add_row(str(path), *shares, *affect)
-    Screen().print(table)
+def boxes(picture: "Picture") -> list[tuple[float, ...] | None]:
+    """The box of each face; None for a picture that is one face."""
+    return [None] if picture.faces is None else [tuple(box) for box in picture.faces.boxes.tolist()]
 
 
-def write_json(bundle: "Runner", answers: Answers, top: int) -> None:
-    """One document: the bundle's digest and a list of faces with their `top` labels, likeliest first."""
-    faces = []
-    for path, answer in answers:
-        face: dict[str, Any] = {"source": str(path)}
-        if bundle.spec.expression:
-            face["expression"] = dict(list(answer.expression.items())[:top])
-        if bundle.spec.affect:
-            face |= {"valence": answer.valence, "arousal": answer.arousal}
-        faces.append(face)
-    text = json.dumps({"bundle": bundle.spec.digest, "faces": faces}, indent=2, ensure_ascii=False, allow_nan=False)
-    # What moves a cursor or is no Unicode, such as an undecodable byte of a file's name, as JSON's own escape.
-    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
-    sys.stdout.write("".join(shown) + "\n")
+def targets(folder: Path, paths: Sequence[Path]) -> Callable[[Path], Path]:
+    """Where in `folder` an annotated picture goes: as it lies in the folder that holds all of them.
 
-
-def write_csv(bundle: "Runner", answers: Answers, top: int) -> None:
-    """A row a face: source, the likeliest label, and a probability column for every label in the bundle's order.
-
-    All labels whatever `top` is, so that the columns are the same for every face, as data frames want them. A text that
-    a spreadsheet would take for a formula begins with an apostrophe.
+    Raises:
+        ConfigError: `folder` is that folder, so that pictures would be replaced.
     """
-    names = bundle.spec.expression
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    affect = ["valence", "arousal"] if bundle.spec.affect else []
-    writer.writerow(["source", *(["expression"] if names else []), *map(no_formula, names), *affect])
-    for path, answer in answers:
-        likeliest = list(answer.expression)[:1]
-        shares = [f"{answer.expression[name]:.6f}" for name in names]
-        numbers = [f"{value:.6f}" for value in (answer.valence, answer.arousal) if value is not None]
-        writer.writerow([no_formula(str(path)), *map(no_formula, likeliest), *shares, *numbers])
+    common = Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    if folder.resolve() == common.resolve():
+        raise ConfigError(f"out must be another folder than that of the pictures, got {folder} for both; change out")
+
+    def target(path: Path) -> Path:
+        place = folder / path.absolute().relative_to(common)
+        return place if place.suffix.lower() in (".png", ".jpg", ".jpeg") else place.with_name(f"{place.name}.png")
+
+    return target
 
 
-WRITERS = {"table": write_table, "json": write_json, "csv": write_csv}
+def save_annotated(picture: "Picture", answers: "Sequence[Prediction]", path: Path) -> None:
+    """Write a picture with the boxes and labels of its faces; DataError if that cannot be done."""
+    import cv2
+
+    from ferlab.files import replacing, why_unwritable
+    from ferlab.live.draw import annotate
+
+    height, width = picture.image.shape[:2]
+    drawn = annotate(picture.image, [box or (0, 0, width, height) for box in boxes(picture)], answers)
+    encoded = cv2.imencode(path.suffix, drawn[:, :, ::-1])[1]
+    try:
+        with replacing(path) as temporary:
+            encoded.tofile(temporary)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {why_unwritable(error)}") from error

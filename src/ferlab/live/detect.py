@@ -1,0 +1,68 @@
+"""Which detector finds the faces, and where YuNet's file comes from."""
+
+import hashlib
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from ferlab.data.cache import cache_root
+from ferlab.errors import ConfigError
+from ferlab.files import replacing
+from ferlab.live import yunet
+from ferlab.live.frame import Faces, Frame
+from ferlab.live.haar import Haar
+from ferlab.live.yunet import YuNet
+
+URL = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{yunet.FILE}"
+PATIENCE = 30  # seconds that its server may be silent
+DETECT = ("auto", "yunet", "haar", "none")
+
+
+class Detector(Protocol):
+    """Finds faces; `name` is that in `crop.FITS`."""
+
+    name: str
+
+    def __call__(self, frame: Frame) -> Faces:
+        """The faces in a frame."""
+        ...
+
+
+def detector(name: str, file: str | None, score: float, smallest: int, say: Callable[[str], None]) -> Detector:
+    """The detector of this name, "yunet", "haar" or "auto": YuNet if its file is there, else Haar.
+
+    Args:
+        name: which.
+        file: YuNet's, or None for the one in the cache, which "yunet" downloads there if there is none.
+        score, smallest: see `YuNet`.
+        say: told of a download, and of what "auto" does without YuNet.
+
+    Raises:
+        ConfigError: YuNet's file is damaged, another, or cannot be had.
+    """
+    path = Path(file).expanduser() if file else cache_root() / "detectors" / yunet.FILE
+    if name == "haar":
+        return Haar(smallest)
+    if file is None and not path.exists():
+        if name == "auto":
+            say("faces are sought by haar, which misses many; detect=yunet downloads a better detector once, 0.2 MB")
+            return Haar(smallest)
+        say(f"downloading {URL} to {path}")
+        download(path)
+    return YuNet(path, score, smallest)
+
+
+def download(path: Path) -> None:
+    """Write YuNet's file from OpenCV's model zoo to `path`, once it is whole and the right one; ConfigError if not."""
+    remedy = f"give detector_file=… ({yunet.FILE} from OpenCV's model zoo), or detect=haar"
+    try:
+        with urllib.request.urlopen(URL, timeout=PATIENCE) as reply:
+            content = reply.read(yunet.LARGEST)
+        if hashlib.sha256(content).hexdigest() != yunet.SHA256:
+            raise ConfigError(f"{URL} must be the file of sha256 {yunet.SHA256[:12]}…, got another; {remedy}")
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:  # urllib's errors are
+        reason = getattr(error, "reason", None) or error.strerror or error
+        raise ConfigError(f"cannot download {URL} to {path}: {reason}; {remedy}") from error
