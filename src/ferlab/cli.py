@@ -42,7 +42,7 @@ COMMANDS: dict[str, Command] = {
         "compare:compare", "compare", "score several bundles on one split, in one table", "CompareConfig"
     ),
     "predict": Command(
-        "predict:predict", "predict", "answer for a picture, a folder or a glob of face crops", "PredictConfig"
+        "predict:predict", "predict", "answer for every face in pictures and videos, or for face crops", "PredictConfig"
     ),
     "export": Command(
         "export:export", "export", "write a bundle in other formats, each verified on real faces", "ExportConfig"

@@ -64,6 +64,7 @@ def predict(invocation: "Invocation") -> int:
     from ferlab.live.detect import detector
     from ferlab.live.pictures import Tally, look
     from ferlab.live.rows import WRITERS, Layout, Row
+    from ferlab.live.videos import is_video
 
     notes = Screen(stderr=True)
     bundle = open_model(settings.bundle, pick_device(settings.device))
@@ -78,7 +79,8 @@ def predict(invocation: "Invocation") -> int:
         notes.say(f"left out: {error}")
 
     tally, searching = Tally(), settings.detect != "none"
-    layout = Layout(bundle, settings.top, searching, Path(settings.rows) if settings.rows else None)
+    videos = any(map(is_video, paths))
+    layout = Layout(bundle, settings.top, videos, searching, Path(settings.rows) if settings.rows else None)
     with WRITERS[settings.format](layout) as write:
         shown = progress("predicting", paths)
         pictures = look(shown, bundle.spec, dataset, find if searching else None, every, tally, broken)
@@ -86,9 +88,11 @@ def predict(invocation: "Invocation") -> int:
             answers = iter(bundle.predict([crop for picture in batch for crop in picture.crops]))
             for picture in batch:
                 mine = list(islice(answers, len(picture.crops)))
-                write([Row(picture.path, box, answer) for box, answer in zip(boxes(picture), mine, strict=True)])
+                moment = (picture.frame.index, picture.frame.time) if is_video(picture.path) else None
+                found = zip(boxes(picture), mine, strict=True)
+                write([Row(picture.path, moment, box, answer) for box, answer in found])
                 if target is not None:
-                    save_annotated(picture, mine, target(picture.path))
+                    save_annotated(picture, mine, target(picture))
     for line in [*tally.lines(settings.detect), *left_out(settings.source, paths)]:
         notes.say(line)
     return 1 if tally.broken else 0
@@ -97,21 +101,23 @@ def predict(invocation: "Invocation") -> int:
 def find_pictures(source: str) -> list[Path]:
     """The files that `source` names, sorted.
 
-    A picture is itself, a folder its pictures by suffix (not those of its folders), and anything else a glob, in
-    which ** reaches into folders; every file that a glob matches is taken for a picture.
+    A file is itself, a folder its pictures and videos by suffix (not those of its folders), and anything else a glob,
+    in which ** reaches into folders; every file that a glob matches is taken for a picture, or by suffix for a video.
 
     Raises:
         DataError: nothing found.
     """
     from ferlab.data.imagefolder import SUFFIXES
+    from ferlab.live.videos import VIDEOS
 
     path = Path(source).expanduser()
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES)
-        kinds = ", ".join(sorted(SUFFIXES))
-        looked_for = f"pictures ({kinds}) in the folder {path}; for folders in it use {_below(path)}"
+        suffixes = SUFFIXES | VIDEOS
+        found = sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in suffixes)
+        kinds = ", ".join(sorted(suffixes))
+        looked_for = f"pictures and videos ({kinds}) in the folder {path}; for folders in it use {_below(path)}"
     else:
         found = sorted(Path(name) for name in glob(str(path), recursive=True) if Path(name).is_file())
         looked_for = f"a picture, a folder or files matching '{source}' in {Path.cwd()}; check the path"
@@ -144,12 +150,13 @@ def batches(pictures: "Iterable[Picture]") -> "Iterator[list[Picture]]":
     from ferlab.runner import BATCH
 
     batch: list[Picture] = []
+    faces = held = 0
     for picture in pictures:
         batch.append(picture)
-        faces, held = sum(len(each.crops) for each in batch), sum(each.image.nbytes for each in batch)
+        faces, held = faces + len(picture.crops), held + picture.frame.image.nbytes
         if faces >= BATCH or held >= TOGETHER:
             yield batch
-            batch = []
+            batch, faces, held = [], 0, 0
     if batch:
         yield batch
 
@@ -159,18 +166,24 @@ def boxes(picture: "Picture") -> list[tuple[float, ...] | None]:
     return [None] if picture.faces is None else [tuple(box) for box in picture.faces.boxes.tolist()]
 
 
-def targets(folder: Path, paths: Sequence[Path]) -> Callable[[Path], Path]:
+def targets(folder: Path, paths: Sequence[Path]) -> "Callable[[Picture], Path]":
     """Where in `folder` an annotated picture goes: as it lies in the folder that holds all of them.
+
+    A frame of clip.mp4 is 000012.jpg in a folder clip.mp4.
 
     Raises:
         ConfigError: `folder` is that folder, so that pictures would be replaced.
     """
+    from ferlab.live.videos import is_video
+
     common = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     if folder.resolve() == common.resolve():
         raise ConfigError(f"out must be another folder than that of the pictures, got {folder} for both; change out")
 
-    def target(path: Path) -> Path:
-        place = folder / path.absolute().relative_to(common)
+    def target(picture: "Picture") -> Path:
+        place = folder / picture.path.absolute().relative_to(common)
+        if is_video(place):
+            return place / f"{picture.frame.index:06d}.jpg"
         return place if place.suffix.lower() in (".png", ".jpg", ".jpeg") else place.with_name(f"{place.name}.png")
 
     return target
@@ -183,8 +196,8 @@ def save_annotated(picture: "Picture", answers: "Sequence[Prediction]", path: Pa
     from ferlab.files import replacing, why_unwritable
     from ferlab.live.draw import annotate
 
-    height, width = picture.image.shape[:2]
-    drawn = annotate(picture.image, [box or (0, 0, width, height) for box in boxes(picture)], answers)
+    height, width = picture.frame.image.shape[:2]
+    drawn = annotate(picture.frame.image, [box or (0, 0, width, height) for box in boxes(picture)], answers)
     encoded = cv2.imencode(path.suffix, drawn[:, :, ::-1])[1]
     try:
         with replacing(path) as temporary:

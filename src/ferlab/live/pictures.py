@@ -1,4 +1,4 @@
-"""Pictures one after the other, each searched for faces or taken for one, and what came of them."""
+"""Pictures and frames of videos one after the other, each searched for faces or taken for one; what came of them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from ferlab.errors import DataError
 from ferlab.live.crop import FITS, crops
 from ferlab.live.detect import Detector
 from ferlab.live.frame import Faces, Frame
+from ferlab.live.videos import frames, is_video
 from ferlab.screen import counted
 from ferlab.spec import Image, ModelSpec
 
@@ -20,14 +21,14 @@ class Picture:
     """A picture and the faces to ask the model for.
 
     Attributes:
-        path: where it lies.
-        image: (h, w, 3) uint8 RGB.
+        path: of the file that it comes from.
+        frame: the picture, and for a video its number and time.
         faces: that were found in it; None if it was not searched but is one face.
         crops: a (s, s, 3) uint8 RGB for each face.
     """
 
     path: Path
-    image: Image
+    frame: Frame
     faces: Faces | None
     crops: list[Image]
 
@@ -48,6 +49,12 @@ class Tally:
     found: int = 0
     empty: tuple[Path, int] | None = None
     broken: list[DataError] = field(default_factory=list)
+
+    def count(self, faces: Faces, path: Path) -> None:
+        """Count a picture that was searched."""
+        self.searched, self.found = self.searched + 1, self.found + len(faces)
+        if not len(faces):
+            self.empty = (path, 1) if self.empty is None else (self.empty[0], self.empty[1] + 1)
 
     def lines(self, how: str) -> Iterator[str]:
         """What a person should know, in sentences; nothing if all pictures were faces."""
@@ -76,10 +83,10 @@ def look(
     tally: Tally,
     broken: Callable[[DataError], None],
 ) -> Iterator[Picture]:
-    """Read each picture, and find the faces in it.
+    """Read each picture and each frame, and find the faces in it.
 
     Args:
-        paths: of the pictures.
+        paths: of pictures and videos.
         spec: of the model.
         dataset: that the model was trained on, for `FITS`.
         find: makes the detector, which is done when the first picture needs it; None takes each picture for a face.
@@ -88,20 +95,18 @@ def look(
         broken: told of a picture that cannot be read, which is left out; it may raise.
     """
     detector: Detector | None = None
-    for number, path in enumerate(paths):
+    for path in paths:
         try:
-            image = read_image(path)
+            for frame in frames(path) if is_video(path) else [Frame(0, 0.0, read_image(path))]:
+                if find is None or not (every or is_large(frame.image, spec)):
+                    tally.taken += 1
+                    yield Picture(path, frame, None, [frame.image])
+                    continue
+                detector = detector or find()
+                faces = detector(frame)
+                tally.count(faces, path)
+                fit = FITS.get((detector.name, dataset))
+                yield Picture(path, frame, faces, crops(frame.image, faces, spec.face, fit))
         except DataError as error:
             tally.broken.append(error)
             broken(error)
-            continue
-        if find is None or not (every or is_large(image, spec)):
-            tally.taken += 1
-            yield Picture(path, image, None, [image])
-            continue
-        detector = detector or find()
-        faces = detector(Frame(number, 0.0, image))
-        tally.searched, tally.found = tally.searched + 1, tally.found + len(faces)
-        if not len(faces):
-            tally.empty = (path, 1) if tally.empty is None else (tally.empty[0], tally.empty[1] + 1)
-        yield Picture(path, image, faces, crops(image, faces, spec.face, FITS.get((detector.name, dataset))))

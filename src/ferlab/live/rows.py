@@ -17,6 +17,7 @@ from ferlab.files import replacing
 from ferlab.runner import Prediction, Runner
 from ferlab.screen import Screen
 
+MOMENT = ("frame", "time")
 BOX = ("left", "top", "width", "height")
 
 
@@ -25,12 +26,14 @@ class Row:
     """What is said of one face.
 
     Attributes:
-        path: of the picture.
+        path: of the picture or the video.
+        moment: number of the frame and its time in s; None if it is a picture.
         box: (left, top, width, height) in pixels of the picture, as the detector has it; None if the picture is a face.
         answer: of the model.
     """
 
     path: Path
+    moment: tuple[int, float] | None
     box: tuple[float, ...] | None
     answer: Prediction
 
@@ -42,12 +45,14 @@ class Layout:
     Attributes:
         runner: that answers.
         top: how many labels a table and JSON show, likeliest first; CSV and Parquet have all of them.
+        videos: whether any file is a video, so that CSV and Parquet have columns for frame and time.
         boxes: whether pictures were searched, so that CSV and Parquet have columns for boxes.
         file: for Parquet.
     """
 
     runner: Runner
     top: int
+    videos: bool
     boxes: bool
     file: Path | None
 
@@ -63,6 +68,9 @@ def table(layout: Layout) -> Iterator[Write]:
     cut = f"faces are taken as cut: margin {face.margin:g}, eyes {'aligned' if face.aligned else 'not aligned'}"
     shown = Table(box=None, pad_edge=False, header_style="bold", caption=cut, caption_justify="left")
     shown.add_column("source", overflow="fold")
+    if layout.videos:
+        shown.add_column("frame", justify="right")
+        shown.add_column("s", justify="right")
     rows: list[Row] = []
     yield rows.extend
     boxes = any(row.box is not None for row in rows)
@@ -76,7 +84,10 @@ def table(layout: Layout) -> Iterator[Write]:
     for row in rows:
         shares = [f"{name} {100 * share:.1f}" for name, share in list(row.answer.expression.items())[: layout.top]]
         affect = [f"{value:+.2f}" for value in (row.answer.valence, row.answer.arousal) if value is not None]
-        shown.add_row(str(row.path), *([_box(row)] if boxes else []), *shares, *affect)
+        moment = ("", "") if row.moment is None else (str(row.moment[0]), f"{row.moment[1]:.2f}")
+        shown.add_row(
+            str(row.path), *(moment if layout.videos else []), *([_box(row)] if boxes else []), *shares, *affect
+        )
     if rows:
         Screen().print(shown)
 
@@ -109,6 +120,8 @@ def lines(layout: Layout) -> Iterator[Write]:
 def _plain(row: Row, layout: Layout) -> dict[str, Any]:
     """A face as JSON has it, with its likeliest labels first."""
     face: dict[str, Any] = {"source": str(row.path)}
+    if row.moment is not None:
+        face |= {"frame": row.moment[0], "time": round(row.moment[1], 3)}
     if row.box is not None:
         face["box"] = [round(value, 1) for value in row.box]
     if layout.runner.spec.expression:
@@ -130,7 +143,8 @@ def comma_separated(layout: Layout) -> Iterator[Write]:
     """CSV: source, box, the likeliest label, and a probability column for every label in the bundle's order.
 
     The columns are the same for every face, as data frames want them; those of the box are empty where a picture is one
-    face. A text that a spreadsheet would take for a formula begins with an apostrophe.
+    face, those of the frame where it is no video. A text that a spreadsheet would take for a formula begins with an
+    apostrophe.
     """
     names = layout.runner.spec.expression
     stream = sys.stdout
@@ -143,8 +157,9 @@ def comma_separated(layout: Layout) -> Iterator[Write]:
             shares = [f"{row.answer.expression[name]:.6f}" for name in names]
             numbers = [f"{value:.6f}" for value in (row.answer.valence, row.answer.arousal) if value is not None]
             box = [""] * len(BOX) if row.box is None else [f"{value:.1f}" for value in row.box]
-            texts = [no_formula(str(row.path)), *(box if layout.boxes else []), *map(no_formula, likeliest)]
-            writer.writerow([*texts, *shares, *numbers])
+            moment = ("", "") if row.moment is None else (row.moment[0], f"{row.moment[1]:.3f}")
+            place = [*(moment if layout.videos else []), *(box if layout.boxes else [])]
+            writer.writerow([no_formula(str(row.path)), *place, *map(no_formula, likeliest), *shares, *numbers])
         stream.flush()
 
     yield write
@@ -152,8 +167,9 @@ def comma_separated(layout: Layout) -> Iterator[Write]:
 
 def _columns(layout: Layout) -> list[str]:
     spec = layout.runner.spec
+    moment = MOMENT if layout.videos else ()
     box, affect = BOX if layout.boxes else (), ("valence", "arousal") if spec.affect else ()
-    return ["source", *box, *(["expression"] if spec.expression else []), *spec.expression, *affect]
+    return ["source", *moment, *box, *(["expression"] if spec.expression else []), *spec.expression, *affect]
 
 
 @contextmanager
@@ -167,7 +183,7 @@ def parquet(layout: Layout) -> Iterator[Write]:
     names, columns = layout.runner.spec.expression, _columns(layout)
     text = {"source", "expression"}
     # By place, since a label of one's own may be called as a column is.
-    types = [pa.string() if place < 6 and name in text else pa.float32() for place, name in enumerate(columns)]
+    types = [pa.string() if place < 8 and name in text else pa.float32() for place, name in enumerate(columns)]
     with replacing(layout.file) as temporary:
         schema = pa.schema(list(zip(columns, types, strict=True)))
         with pyarrow.parquet.ParquetWriter(temporary, schema) as writer:
@@ -175,12 +191,13 @@ def parquet(layout: Layout) -> Iterator[Write]:
             def write(rows: Sequence[Row]) -> None:
                 cells = []
                 for row in rows:
+                    moment = (row.moment or (None, None)) if layout.videos else ()
                     box = (row.box or (None,) * len(BOX)) if layout.boxes else ()
                     answer = row.answer
                     affect = [value for value in (answer.valence, answer.arousal) if value is not None]
                     shares = [answer.expression[name] for name in names]
                     source = str(row.path).encode(errors="backslashreplace").decode()
-                    cells.append([source, *box, *list(answer.expression)[:1], *shares, *affect])
+                    cells.append([source, *moment, *box, *list(answer.expression)[:1], *shares, *affect])
                 if cells:
                     made = [
                         pa.array(column, kind) for column, kind in zip(zip(*cells, strict=True), types, strict=True)
