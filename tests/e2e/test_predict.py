@@ -221,15 +221,17 @@ def test_every_frame_of_a_video_has_its_rows(tmp_path, bundle, crops, capsys):
     assert predict(tmp_path, crops, "format=csv", f"out={out}") == 0
     told = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(told.out)))
-    assert list(rows[0]) == ["source", "frame", "time", *BOX, "expression", *LABELS]
+    assert list(rows[0]) == ["source", "frame", "time", "track", *BOX, "expression", *LABELS]
     clip = [row for row in rows if row["source"] == str(crops / "clip.mp4")]
     assert [(row["frame"], row["time"]) for row in clip] == [("0", "0.000"), ("1", "0.040"), ("3", "0.120")]
     assert all(abs(float(row["left"]) - 149) < 25 for row in clip)
+    assert {row["track"] for row in clip} == {"0"}  # she was away for a frame
     assert [(row["frame"], row["left"]) for row in rows if row not in clip] == [("", "")] * len(NAMES)
     assert "searched 4 pictures, detect=auto: 3 faces; 3 smaller pictures taken as one face each" in told.err
     assert sorted(path.name for path in (out / "clip.mp4").iterdir()) == [f"{i:06d}.jpg" for i in range(4)]
     assert predict(tmp_path, crops / "clip.mp4", "format=jsonl") == 0
-    assert [json.loads(line)["frame"] for line in capsys.readouterr().out.splitlines()] == [0, 1, 3]
+    faces = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(face["frame"], face["time"], face["track"]) for face in faces] == [(0, 0, 0), (1, 0.04, 0), (3, 0.12, 0)]
     assert predict(tmp_path, crops / "clip.mp4", "format=parquet", f"rows={tmp_path / 'f.parquet'}") == 0
     assert pd.read_parquet(tmp_path / "f.parquet")["time"].tolist() == pytest.approx([0, 0.04, 0.12], abs=1e-3)
     assert predict(tmp_path, crops / "clip.mp4") == 0

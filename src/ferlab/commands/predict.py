@@ -17,6 +17,7 @@ from ferlab.screen import Screen, counted, progress
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
     from ferlab.live.pictures import Picture
+    from ferlab.live.rows import Box, Moment
     from ferlab.runner import Prediction
 
 TOGETHER = 64 * 2**20  # bytes of the pictures that are held at once
@@ -88,9 +89,7 @@ def predict(invocation: "Invocation") -> int:
             answers = iter(bundle.predict([crop for picture in batch for crop in picture.crops]))
             for picture in batch:
                 mine = list(islice(answers, len(picture.crops)))
-                moment = (picture.frame.index, picture.frame.time) if is_video(picture.path) else None
-                found = zip(boxes(picture), mine, strict=True)
-                write([Row(picture.path, moment, box, answer) for box, answer in found])
+                write([Row(picture.path, *place, answer) for place, answer in zip(places(picture), mine, strict=True)])
                 if target is not None:
                     save_annotated(picture, mine, target(picture))
     for line in [*tally.lines(settings.detect), *left_out(settings.source, paths)]:
@@ -161,9 +160,15 @@ def batches(pictures: "Iterable[Picture]") -> "Iterator[list[Picture]]":
         yield batch
 
 
-def boxes(picture: "Picture") -> list[tuple[float, ...] | None]:
-    """The box of each face; None for a picture that is one face."""
-    return [None] if picture.faces is None else [tuple(box) for box in picture.faces.boxes.tolist()]
+def places(picture: "Picture") -> "list[tuple[Moment | None, Box | None]]":
+    """Where each face is: frame, time and id in a video, and its box where the picture was searched."""
+    from ferlab.live.videos import is_video
+
+    frame, faces = picture.frame, picture.faces
+    ids = [-1] if faces is None else faces.ids.tolist()
+    boxes = [None] if faces is None else list(map(tuple, faces.boxes.tolist()))
+    moments = [(frame.index, frame.time, number) if is_video(picture.path) else None for number in ids]
+    return list(zip(moments, boxes, strict=True))
 
 
 def targets(folder: Path, paths: Sequence[Path]) -> "Callable[[Picture], Path]":
@@ -197,7 +202,8 @@ def save_annotated(picture: "Picture", answers: "Sequence[Prediction]", path: Pa
     from ferlab.live.draw import annotate
 
     height, width = picture.frame.image.shape[:2]
-    drawn = annotate(picture.frame.image, [box or (0, 0, width, height) for box in boxes(picture)], answers)
+    boxes = [box or (0, 0, width, height) for _, box in places(picture)]
+    drawn = annotate(picture.frame.image, boxes, answers)
     encoded = cv2.imencode(path.suffix, drawn[:, :, ::-1])[1]
     try:
         with replacing(path) as temporary:

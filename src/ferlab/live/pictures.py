@@ -9,6 +9,7 @@ from ferlab.errors import DataError
 from ferlab.live.crop import FITS, crops
 from ferlab.live.detect import Detector
 from ferlab.live.frame import Faces, Frame
+from ferlab.live.track import Tracker
 from ferlab.live.videos import frames, is_video
 from ferlab.screen import counted
 from ferlab.spec import Image, ModelSpec
@@ -96,6 +97,7 @@ def look(
     """
     detector: Detector | None = None
     for path in paths:
+        tracker = Tracker()
         try:
             for frame in frames(path) if is_video(path) else [Frame(0, 0.0, read_image(path))]:
                 if find is None or not (every or is_large(frame.image, spec)):
@@ -103,7 +105,7 @@ def look(
                     yield Picture(path, frame, None, [frame.image])
                     continue
                 detector = detector or find()
-                faces = detector(frame)
+                faces = tracker(frame, detector(frame))
                 tally.count(faces, path)
                 fit = FITS.get((detector.name, dataset))
                 yield Picture(path, frame, faces, crops(frame.image, faces, spec.face, fit))

@@ -17,8 +17,11 @@ from ferlab.files import replacing
 from ferlab.runner import Prediction, Runner
 from ferlab.screen import Screen
 
-MOMENT = ("frame", "time")
+MOMENT = ("frame", "time", "track")
 BOX = ("left", "top", "width", "height")
+
+Moment = tuple[int, float, int]
+Box = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,14 @@ class Row:
 
     Attributes:
         path: of the picture or the video.
-        moment: number of the frame and its time in s; None if it is a picture.
+        moment: number of the frame, its time in s, and the face's id in the video; None if it is a picture.
         box: (left, top, width, height) in pixels of the picture, as the detector has it; None if the picture is a face.
         answer: of the model.
     """
 
     path: Path
-    moment: tuple[int, float] | None
-    box: tuple[float, ...] | None
+    moment: Moment | None
+    box: Box | None
     answer: Prediction
 
 
@@ -71,6 +74,7 @@ def table(layout: Layout) -> Iterator[Write]:
     if layout.videos:
         shown.add_column("frame", justify="right")
         shown.add_column("s", justify="right")
+        shown.add_column("track", justify="right")
     rows: list[Row] = []
     yield rows.extend
     boxes = any(row.box is not None for row in rows)
@@ -84,7 +88,7 @@ def table(layout: Layout) -> Iterator[Write]:
     for row in rows:
         shares = [f"{name} {100 * share:.1f}" for name, share in list(row.answer.expression.items())[: layout.top]]
         affect = [f"{value:+.2f}" for value in (row.answer.valence, row.answer.arousal) if value is not None]
-        moment = ("", "") if row.moment is None else (str(row.moment[0]), f"{row.moment[1]:.2f}")
+        moment = [""] * len(MOMENT) if row.moment is None else "{} {:.2f} {}".format(*row.moment).split()
         shown.add_row(
             str(row.path), *(moment if layout.videos else []), *([_box(row)] if boxes else []), *shares, *affect
         )
@@ -121,7 +125,8 @@ def _plain(row: Row, layout: Layout) -> dict[str, Any]:
     """A face as JSON has it, with its likeliest labels first."""
     face: dict[str, Any] = {"source": str(row.path)}
     if row.moment is not None:
-        face |= {"frame": row.moment[0], "time": round(row.moment[1], 3)}
+        frame, time, track = row.moment
+        face |= {"frame": frame, "time": round(time, 3), "track": track}
     if row.box is not None:
         face["box"] = [round(value, 1) for value in row.box]
     if layout.runner.spec.expression:
@@ -157,7 +162,7 @@ def comma_separated(layout: Layout) -> Iterator[Write]:
             shares = [f"{row.answer.expression[name]:.6f}" for name in names]
             numbers = [f"{value:.6f}" for value in (row.answer.valence, row.answer.arousal) if value is not None]
             box = [""] * len(BOX) if row.box is None else [f"{value:.1f}" for value in row.box]
-            moment = ("", "") if row.moment is None else (row.moment[0], f"{row.moment[1]:.3f}")
+            moment = [""] * len(MOMENT) if row.moment is None else "{} {:.3f} {}".format(*row.moment).split()
             place = [*(moment if layout.videos else []), *(box if layout.boxes else [])]
             writer.writerow([no_formula(str(row.path)), *place, *map(no_formula, likeliest), *shares, *numbers])
         stream.flush()
@@ -183,7 +188,7 @@ def parquet(layout: Layout) -> Iterator[Write]:
     names, columns = layout.runner.spec.expression, _columns(layout)
     text = {"source", "expression"}
     # By place, since a label of one's own may be called as a column is.
-    types = [pa.string() if place < 8 and name in text else pa.float32() for place, name in enumerate(columns)]
+    types = [pa.string() if place < 9 and name in text else pa.float32() for place, name in enumerate(columns)]
     with replacing(layout.file) as temporary:
         schema = pa.schema(list(zip(columns, types, strict=True)))
         with pyarrow.parquet.ParquetWriter(temporary, schema) as writer:
@@ -191,7 +196,7 @@ def parquet(layout: Layout) -> Iterator[Write]:
             def write(rows: Sequence[Row]) -> None:
                 cells = []
                 for row in rows:
-                    moment = (row.moment or (None, None)) if layout.videos else ()
+                    moment = (row.moment or (None,) * len(MOMENT)) if layout.videos else ()
                     box = (row.box or (None,) * len(BOX)) if layout.boxes else ()
                     answer = row.answer
                     affect = [value for value in (answer.valence, answer.arousal) if value is not None]
