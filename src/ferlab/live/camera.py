@@ -1,0 +1,163 @@
+"""A camera or a stream: the newest frame, whatever the speed of what comes after. Its own thread reads."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from threading import Condition, Thread
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import cv2
+import numpy as np
+
+from ferlab.errors import DataError, suggest
+from ferlab.live.frame import Frame
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # it speaks to the terminal by itself
+OPEN_S = 10.0  # seconds for a camera to open and give its first frame; some take minutes and then fail
+SILENCE_S = 5.0  # seconds without a frame after which it is gone
+FLAT = 3.0  # grey levels between the darkest and the brightest hundredth below which a frame shows nothing
+BACKENDS = {
+    name.removeprefix("CAP_").lower(): getattr(cv2, name)
+    for name in ("CAP_ANY", "CAP_V4L2", "CAP_AVFOUNDATION", "CAP_DSHOW", "CAP_MSMF", "CAP_GSTREAMER", "CAP_FFMPEG")
+}
+
+
+class Capture(Protocol):
+    """What OpenCV's VideoCapture has."""
+
+    def read(self) -> tuple[bool, Any]:
+        """Whether there is a frame, and the frame, (h, w, 3) uint8 BGR."""
+        ...
+
+    def release(self) -> None:
+        """Let the camera go."""
+        ...
+
+
+@dataclass
+class Counts:
+    """What a camera did.
+
+    Attributes:
+        captured: frames that it gave.
+        dropped: those of them that nobody took, for newer ones came.
+        flat: frames in a row, up to now, that show nothing, as a covered or a virtual camera sends them.
+        seconds: from its first frame to its last.
+    """
+
+    captured: int = 0
+    dropped: int = 0
+    flat: int = 0
+    seconds: float = 0.0
+
+    @property
+    def fps(self) -> float | None:
+        """Frames a second that the camera itself gives; None before its second frame."""
+        return (self.captured - 1) / self.seconds if self.seconds else None
+
+
+def open_capture(source: str, backend: str = "any") -> Capture:
+    """OpenCV's capture of a camera, by its number, or of an RTSP or HTTP address; DataError if it cannot be opened."""
+    if backend not in BACKENDS:
+        raise DataError(f"unknown backend '{backend}' of a camera; {suggest(backend, BACKENDS)}")
+    capture = cv2.VideoCapture(int(source) if source.isdigit() else source, BACKENDS[backend])
+    if not capture.isOpened():
+        raise DataError(
+            f"camera {source} cannot be opened (backend {backend}); check that it is plugged in, allowed and not in "
+            "use, or try another number or backend"
+        )
+    return capture
+
+
+class Camera:
+    """Gives the newest frame of a camera. A context, which lets the camera go.
+
+    Args:
+        source: its number as text, or an address.
+        open_it: makes the capture, in the camera's thread: it may take long or for ever.
+        clock: of the frames' time, s, monotonic.
+        patience: seconds for the first frame.
+        silence: seconds without a frame after which the camera is gone.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        open_it: Callable[[], Capture],
+        clock: Callable[[], float] = time.monotonic,
+        patience: float = OPEN_S,
+        silence: float = SILENCE_S,
+    ) -> None:
+        self.source, self.counts = source, Counts()
+        self._open, self._clock, self._patience, self._silence = open_it, clock, patience, silence
+        self._news = Condition()
+        self._frame: Frame | None = None
+        self._error: Exception | None = None
+        self._over = False
+        self._thread = Thread(target=self._read, name=f"camera {source}", daemon=True)  # it may hang in a driver
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._news:
+            self._over = True
+        self._thread.join(1.0)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames from now on, each the newest when it is asked for, until the stream ends.
+
+        Raises:
+            DataError: the camera cannot be opened, gives no frame in time, or is gone.
+        """
+        patience = self._patience
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._frame is not None or self._over, patience)
+                frame, self._frame = self._frame, None
+                over, error = self._over, self._error
+            if error is not None:
+                raise error if isinstance(error, DataError) else DataError(f"camera {self.source} failed: {error}")
+            if frame is None and over:
+                return
+            if frame is None:
+                what = "after it was opened; unplugged?" if self.counts.captured else "yet; is it in use, or too slow?"
+                raise DataError(f"camera {self.source} must give a frame within {patience:g} s, got none {what}")
+            patience = self._silence
+            yield frame
+
+    def _read(self) -> None:
+        """The camera's thread: keep the newest frame."""
+        try:
+            capture = self._open()
+            try:
+                while not self._over:
+                    there, image = capture.read()
+                    if not there:
+                        break
+                    self._keep(np.ascontiguousarray(image[:, :, ::-1]))
+            finally:
+                capture.release()
+        except Exception as error:  # it is raised where the frames are taken
+            self._error = error
+        with self._news:
+            self._over = True
+            self._news.notify()
+
+    def _keep(self, image: Any) -> None:
+        now, counts = self._clock(), self.counts
+        low, high = np.percentile(image[::8, ::8], [1, 99])
+        with self._news:
+            if not counts.captured:
+                self._first = now
+            counts.dropped += self._frame is not None
+            counts.flat = counts.flat + 1 if high - low < FLAT else 0
+            counts.seconds = now - self._first
+            self._frame = Frame(counts.captured, now, image)
+            counts.captured += 1
+            self._news.notify()

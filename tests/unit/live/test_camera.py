@@ -1,0 +1,107 @@
+import time
+from collections.abc import Iterator
+from threading import Event
+
+import numpy as np
+import pytest
+
+from ferlab.errors import DataError
+from ferlab.live.camera import Camera, open_capture
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+
+
+class Scripted:
+    """A camera that gives frames as they are told to it, and then ends, hangs or fails."""
+
+    def __init__(self, frames: Iterator[np.ndarray | None]) -> None:
+        self.frames, self.released = frames, Event()
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        image = next(self.frames, None)
+        return image is not None, image
+
+    def release(self) -> None:
+        self.released.set()
+
+
+def numbered(count: int, ask: Event | None = None) -> Iterator[np.ndarray]:
+    for i in range(count):
+        if ask is not None:
+            ask.wait(5)
+            ask.clear()
+        image = PICTURE.copy()
+        image[0, 0] = (i, 0, 0)  # blue first, as OpenCV has it
+        yield image
+
+
+def test_frames_are_rgb_and_numbered_and_the_camera_is_let_go() -> None:
+    ask = Event()
+    capture = Scripted(numbered(3, ask))
+    found = []
+    with Camera("0", lambda: capture) as camera:
+        ask.set()
+        for frame in camera:
+            found.append(frame)
+            ask.set()
+    assert [frame.index for frame in found] == [0, 1, 2]
+    assert [frame.image[0, 0].tolist() for frame in found] == [[0, 0, i] for i in range(3)]
+    assert found[0].time <= found[1].time <= found[2].time
+    assert capture.released.wait(1)
+    assert (camera.counts.captured, camera.counts.dropped) == (3, 0)
+
+
+def test_a_slow_consumer_gets_the_newest_and_the_others_are_counted() -> None:
+    capture = Scripted(numbered(50))
+    with Camera("0", lambda: capture) as camera:
+        assert capture.released.wait(5)  # all were given before any was taken
+        (last,) = camera
+    assert last.index == 49
+    assert last.image[0, 0, 2] == 49
+    assert (camera.counts.captured, camera.counts.dropped) == (50, 49)
+
+
+def test_its_own_rate_is_apart_from_what_is_done_with_it() -> None:
+    now = iter(np.arange(0, 10, 0.1))
+    with Camera("0", lambda: Scripted(numbered(11)), clock=lambda: float(next(now))) as camera:
+        list(camera)
+    assert camera.counts.fps == pytest.approx(10)
+
+
+@pytest.mark.parametrize("value", [0, 16])
+def test_a_camera_that_sends_nothing_is_told_by_its_frames(value: int) -> None:
+    flat = np.full((24, 32, 3), value, np.uint8)
+    with Camera("0", lambda: Scripted(iter([PICTURE, flat, flat, flat]))) as camera:
+        list(camera)
+    assert camera.counts.flat == 3
+    with Camera("0", lambda: Scripted(iter([flat, PICTURE]))) as camera:
+        list(camera)
+    assert camera.counts.flat == 0
+
+
+def hang(*arguments: object) -> Iterator[np.ndarray]:
+    yield PICTURE
+    time.sleep(0.5)
+
+
+@pytest.mark.parametrize(
+    ("open_it", "said"),
+    [
+        (lambda: time.sleep(0.5), r"camera 7 must give a frame within 0\.1 s, got none yet; is it in use"),
+        (
+            lambda: Scripted(hang()),
+            r"camera 7 must give a frame within 0\.1 s, got none after it was opened; unplugged\?",
+        ),
+        (lambda: 1 / 0, "camera 7 failed: division by zero"),
+        (lambda: open_capture("1234"), r"camera 1234 cannot be opened \(backend any\); check that it is plugged in"),
+        (lambda: open_capture("0", "v4l"), "unknown backend 'v4l' of a camera; did you mean 'v4l2'"),
+    ],
+)
+def test_a_camera_that_fails_says_so_in_time(open_it, said: str) -> None:
+    begun = time.monotonic()
+    with (
+        pytest.raises(DataError, match=said),
+        Camera("7", open_it, patience=0.1 if "0" in said else 5, silence=0.1) as it,
+    ):
+        list(it)
+    assert time.monotonic() - begun < 5
