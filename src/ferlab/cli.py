@@ -44,6 +44,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command(
         "predict:predict", "predict", "answer for every face in pictures and videos, or for face crops", "PredictConfig"
     ),
+    "live": Command("live:live", "live", "watch the faces in front of a camera, or in a video", "LiveConfig"),
     "export": Command(
         "export:export", "export", "write a bundle in other formats, each verified on real faces", "ExportConfig"
     ),

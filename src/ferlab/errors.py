@@ -40,6 +40,10 @@ class TrainingError(FerlabError):
     """A training run that cannot go on."""
 
 
+class LiveError(FerlabError):
+    """A live session that cannot go on."""
+
+
 def printable(text: str) -> str:
     r"""The text with what could move a terminal's cursor, ring, turn its text around or not be encoded, as escapes.
 

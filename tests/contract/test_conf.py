@@ -20,12 +20,12 @@ from ferlab.data.loaders import Packed, Resident, Streamed, plan
 from ferlab.data.source import Source, Split
 from ferlab.data.synthetic import DrawnImages
 from ferlab.errors import ConfigError
+from ferlab.interrupt import StopRequest
 from ferlab.labels import FERPLUS
 from ferlab.training.build import build_fit, build_state, model_spec
 from ferlab.training.clock import Clock
 from ferlab.training.config import AugmentConfig, EngineOptions, MixOptions, TrainConfig, TrainerConfig
 from ferlab.training.engine import launch
-from ferlab.training.interrupt import StopRequest
 from ferlab.training.tracking import TrackerOptions
 
 OPTIONS = [(group, option) for group, options in groups("train").items() for option in options]

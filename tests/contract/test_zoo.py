@@ -8,12 +8,12 @@ from ferlab.config import compose, instantiate, typed
 from ferlab.data.layouts import write
 from ferlab.data.loaders import plan
 from ferlab.errors import ConfigError, TrainingError
+from ferlab.interrupt import StopRequest
 from ferlab.metrics import EPOCH_METRICS
 from ferlab.training.build import build_fit, model_spec
 from ferlab.training.clock import Clock
 from ferlab.training.config import EngineOptions, TrainConfig
 from ferlab.training.engine import launch
-from ferlab.training.interrupt import StopRequest
 
 LOSSES = groups("train")["loss"]
 HEADS = {"multitask": ["expression", "affect"], "affect": ["affect"]}

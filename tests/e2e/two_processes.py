@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from ferlab.config import compose, instantiate, typed
+from ferlab.interrupt import StopRequest
 from ferlab.models import BUILDERS
 from ferlab.models.net import Backbone
 from ferlab.training.build import build_fit, model_spec
@@ -20,7 +21,6 @@ from ferlab.training.clock import Clock
 from ferlab.training.config import TrainConfig
 from ferlab.training.engine import launch
 from ferlab.training.fit import fit
-from ferlab.training.interrupt import StopRequest
 
 
 class Flat(Backbone):

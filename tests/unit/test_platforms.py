@@ -26,13 +26,13 @@ from ferlab.data.mixed import Joined
 from ferlab.data.source import Source, Split
 from ferlab.data.synthetic import DrawnImages
 from ferlab.errors import ConfigError, ExportError
+from ferlab.interrupt import StopRequest
 from ferlab.labels import FERPLUS
 from ferlab.provenance import quoted
 from ferlab.spec import ModelSpec
 from ferlab.training import build, engine, fit, state
 from ferlab.training.clock import Clock
 from ferlab.training.config import EngineOptions, TrainConfig
-from ferlab.training.interrupt import StopRequest
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
 

@@ -14,11 +14,11 @@ from ferlab.benchmark.train import BenchmarkConfig, rate, shortened
 from ferlab.benchmark.turns import in_turns, ratio
 from ferlab.data.source import Source
 from ferlab.errors import ConfigError
+from ferlab.interrupt import StopRequest
 from ferlab.provenance import commit, environment
 from ferlab.training.build import build_fit, model_spec
 from ferlab.training.clock import Clock
 from ferlab.training.engine import launch
-from ferlab.training.interrupt import StopRequest
 
 ROLLUP = Path("/proc/self/smaps_rollup")  # Linux's account of a process's memory
 # Name -> trainer.feed and trainer.workers.

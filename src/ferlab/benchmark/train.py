@@ -21,6 +21,7 @@ from ferlab.benchmark.turns import in_turns, ratio, seconds, wait
 from ferlab.data.loaders import Batch, Part, Streamed, plan
 from ferlab.data.source import Source
 from ferlab.errors import ConfigError
+from ferlab.interrupt import StopRequest
 from ferlab.provenance import commit, environment
 from ferlab.spec import ModelSpec
 from ferlab.training.build import build_fit, model_spec
@@ -28,7 +29,6 @@ from ferlab.training.clock import Clock
 from ferlab.training.config import AugmentConfig, TrainConfig
 from ferlab.training.engine import launch
 from ferlab.training.fit import Fit, train_epoch
-from ferlab.training.interrupt import StopRequest
 from ferlab.training.state import Position
 from ferlab.training.tracking import Tracker, TrackerOptions
 

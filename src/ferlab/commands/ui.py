@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from ferlab import config
 from ferlab.errors import ConfigError
+from ferlab.interrupt import listening
 from ferlab.screen import Screen
-from ferlab.training.interrupt import listening
 from ferlab.training.tracking import TrackerOptions
 
 if TYPE_CHECKING:

@@ -62,6 +62,7 @@ def open_capture(source: str, backend: str = "any") -> Capture:
     """OpenCV's capture of a camera, by its number, or of an RTSP or HTTP address; DataError if it cannot be opened."""
     if backend not in BACKENDS:
         raise DataError(f"unknown backend '{backend}' of a camera; {suggest(backend, BACKENDS)}")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # its warnings on the way; the error below says it
     capture = cv2.VideoCapture(int(source) if source.isdigit() else source, BACKENDS[backend])
     if not capture.isOpened():
         raise DataError(

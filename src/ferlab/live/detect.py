@@ -2,9 +2,11 @@
 
 import hashlib
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
 
 from ferlab.data.cache import cache_root
 from ferlab.errors import ConfigError
@@ -29,19 +31,39 @@ class Detector(Protocol):
         ...
 
 
-def detector(name: str, file: str | None, score: float, smallest: int, say: Callable[[str], None]) -> Detector:
-    """The detector of this name, "yunet", "haar" or "auto": YuNet if its file is there, else Haar.
+class Whole:
+    """Takes each frame for one face, as of a camera that is turned on a face alone, or a video of crops."""
+
+    name = "none"
+
+    def __call__(self, frame: Frame) -> Faces:
+        """One box about the frame."""
+        height, width = frame.image.shape[:2]
+        return Faces.found(np.array([[0, 0, width, height]]))
+
+
+def detector(
+    name: str,
+    file: str | None,
+    score: float,
+    smallest: int,
+    say: Callable[[str], None],
+    sides: Sequence[int] = yunet.PHOTO,
+) -> Detector:
+    """The detector of this name, one of DETECT; "auto" is YuNet if its file is there, else Haar.
 
     Args:
         name: which.
         file: YuNet's, or None for the one in the cache, which "yunet" downloads there if there is none.
-        score, smallest: see `YuNet`.
+        score, smallest, sides: see `YuNet`.
         say: told of a download, and of what "auto" does without YuNet.
 
     Raises:
         ConfigError: YuNet's file is damaged, another, or cannot be had.
     """
     path = Path(file).expanduser() if file else cache_root() / "detectors" / yunet.FILE
+    if name == "none":
+        return Whole()
     if name == "haar":
         return Haar(smallest)
     if file is None and not path.exists():
@@ -50,7 +72,7 @@ def detector(name: str, file: str | None, score: float, smallest: int, say: Call
             return Haar(smallest)
         say(f"downloading {URL} to {path}")
         download(path)
-    return YuNet(path, score, smallest)
+    return YuNet(path, score, smallest, sides)
 
 
 def download(path: Path) -> None:

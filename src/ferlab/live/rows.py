@@ -105,7 +105,7 @@ def document(layout: Layout) -> Iterator[Write]:
     """One JSON document: the bundle's digest and a list of faces; it is printed at the end."""
     faces: list[dict[str, Any]] = []
     yield lambda rows: faces.extend(_plain(row, layout) for row in rows)
-    _print_json({"bundle": layout.runner.spec.digest, "faces": faces}, sys.stdout, indent=2)
+    print_json({"bundle": layout.runner.spec.digest, "faces": faces}, sys.stdout, indent=2)
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def lines(layout: Layout) -> Iterator[Write]:
 
     def write(rows: Sequence[Row]) -> None:
         for row in rows:
-            _print_json(_plain(row, layout), stream)
+            print_json(_plain(row, layout), stream)
         stream.flush()
 
     yield write
@@ -136,7 +136,8 @@ def _plain(row: Row, layout: Layout) -> dict[str, Any]:
     return face
 
 
-def _print_json(value: object, stream: TextIO, indent: int | None = None) -> None:
+def print_json(value: object, stream: TextIO, indent: int | None = None) -> None:
+    """Write JSON and a line end; no control character of a name in it reaches a terminal."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     # What moves a cursor or is no Unicode, such as an undecodable byte of a file's name, as JSON's own escape.
     shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)

@@ -24,6 +24,7 @@ PARTS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 2 * len(LANDMARKS)}  # outputs a 
 OUTPUTS = [f"{part}_{stride}" for part in PARTS for stride in STRIDES]
 OVERLAP = 0.3  # of two boxes, intersection over union, from which they are one face
 PHOTO = (320, 1280)  # longer sides to search a photograph at: large faces are found in the one, small ones in the other
+LIVE = (640,)  # longer side for a camera, whose faces are neither
 
 Floats = npt.NDArray[np.float32]
 

@@ -19,6 +19,7 @@ from ferlab.data.loaders import Feed, Packed, Resident, Streamed, epoch_order, e
 from ferlab.data.packed import packed_shape
 from ferlab.data.source import Source, Split
 from ferlab.errors import ConfigError, DataError, SpecError
+from ferlab.interrupt import StopRequest
 from ferlab.losses import Distillation, LabelCounts
 from ferlab.metrics import LOWER_IS_BETTER
 from ferlab.models import build, load_weights
@@ -28,7 +29,6 @@ from ferlab.training.clock import Clock
 from ferlab.training.config import ModelConfig, TrainConfig
 from ferlab.training.engine import is_nhwc
 from ferlab.training.fit import Fit, Step
-from ferlab.training.interrupt import StopRequest
 from ferlab.training.optim import ema_of, parameter_groups
 from ferlab.training.state import State
 from ferlab.training.teacher import Teacher, load_teacher

@@ -13,11 +13,11 @@ from torch import Tensor
 from ferlab.data.loaders import Batch, Feed, Part, Rows, plan, steps_of
 from ferlab.data.source import Split
 from ferlab.errors import TrainingError
+from ferlab.interrupt import StopRequest
 from ferlab.losses import distribution
 from ferlab.training.clock import Clock
 from ferlab.training.config import FitOptions
 from ferlab.training.engine import all_sum
-from ferlab.training.interrupt import StopRequest
 from ferlab.training.optim import freeze
 from ferlab.training.state import State
 from ferlab.training.teacher import Teacher

@@ -15,6 +15,7 @@ from ferlab.data.source import Source
 from ferlab.errors import printable
 from ferlab.evaluation import plots
 from ferlab.files import write_text
+from ferlab.interrupt import listening
 from ferlab.metrics import LOWER_IS_BETTER
 from ferlab.screen import Screen
 from ferlab.training.artifacts import log_artifacts, write_bundle
@@ -24,7 +25,6 @@ from ferlab.training.config import TrainConfig
 from ferlab.training.engine import launch
 from ferlab.training.fit import Epoch, Fit, fit
 from ferlab.training.folder import RunFolder, new_folder
-from ferlab.training.interrupt import listening
 from ferlab.training.progress import ProgressView
 from ferlab.training.record import announce, compare, describe, note_concordance, note_past, note_teacher, note_weights
 from ferlab.training.seen import past_of_run

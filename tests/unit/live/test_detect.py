@@ -60,13 +60,13 @@ def test_the_file_is_downloaded_once_and_whole(
     server: bytearray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FERLAB_CACHE", str(tmp_path))
-    monkeypatch.setattr(detect, "YuNet", lambda path, score, smallest: (path.read_bytes(), score, smallest))
+    monkeypatch.setattr(detect, "YuNet", lambda path, *rest: (path.read_bytes(), *rest))
     said: list[str] = []
-    assert detector("yunet", None, 0.7, 50, said.append) == (b"the network", 0.7, 50)
+    assert detector("yunet", None, 0.7, 50, said.append) == (b"the network", 0.7, 50, yunet.PHOTO)
     assert said == [f"downloading {detect.URL} to {tmp_path / 'detectors' / yunet.FILE}"]
     server[:] = b""
-    assert detector("yunet", None, 0.7, 50, said.append) == (b"the network", 0.7, 50)
-    assert detector("auto", None, 0.7, 50, said.append) == (b"the network", 0.7, 50)
+    assert detector("yunet", None, 0.7, 50, said.append) == (b"the network", 0.7, 50, yunet.PHOTO)
+    assert detector("auto", None, 0.7, 50, said.append) == (b"the network", 0.7, 50, yunet.PHOTO)
     assert len(said) == 1
 
 

@@ -13,13 +13,13 @@ from ferlab.config import compose, typed
 from ferlab.data.source import Source, Split
 from ferlab.data.synthetic import DrawnImages
 from ferlab.errors import TrainingError
+from ferlab.interrupt import StopRequest
 from ferlab.labels import FERPLUS
 from ferlab.training.build import build_fit, model_spec
 from ferlab.training.clock import Clock
 from ferlab.training.config import EngineOptions, TrainConfig
 from ferlab.training.engine import launch
 from ferlab.training.fit import fit, predict
-from ferlab.training.interrupt import StopRequest
 
 TINY = [
     "data=synthetic", "model=small_resnet", "model.size=16", "model.options.width=4", "loss=cross_entropy",

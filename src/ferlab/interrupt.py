@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: finish the step, save, leave."""
+"""SIGINT and SIGTERM: finish the step or the frame, save, leave."""
 
 import signal
 import threading
@@ -17,7 +17,7 @@ class StopRequest:
 def listening(*more: int) -> Iterator[StopRequest]:
     """Turn the first of SIGINT, SIGTERM and `more` into a request that a loop reads; a second SIGINT stops at once.
 
-    Signals reach the main thread alone: a training in another one cannot be stopped by them.
+    Signals reach the main thread alone: what runs in another one cannot be stopped by them.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
