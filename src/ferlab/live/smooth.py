@@ -5,8 +5,10 @@ past alone. Published filters that look ahead (such as HSEmotion's box filter, a
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -181,10 +183,18 @@ class Shown:
 
 
 class Smoother:
-    """Smooths the answers of every track apart, and forgets a track that was not seen for `patience` seconds."""
+    """Smooths the answers of every track apart, and forgets a track that was not seen for `patience` seconds.
 
-    def __init__(self, smoothing: Smoothing, patience: float = 1.0) -> None:
-        self.smoothing, self.patience = smoothing, patience
+    Args:
+        smoothing: how.
+        patience: s; at least the memory of the tracker whose heirs these are.
+        heirs: new id -> lost id, whose smoothing goes on; see `Tracker.heirs`.
+    """
+
+    def __init__(
+        self, smoothing: Smoothing, patience: float = 1.0, heirs: Mapping[int, int] = MappingProxyType({})
+    ) -> None:
+        self.smoothing, self.patience, self.heirs = smoothing, patience, heirs
         self._tracks: dict[int, tuple[float, Filter | None, Hold]] = {}
 
     def __call__(self, time: float, ids: Sequence[int], answers: Shares) -> tuple[Shares, list[Shown]]:
@@ -200,7 +210,7 @@ class Smoother:
         """
         how, smoothed, shown = self.smoothing, [], []
         for number, shares in zip(ids, answers, strict=True):
-            _, steady, hold = self._tracks.get(number) or (0, make_filter(how), Hold(how.streak, how.strong))
+            _, steady, hold = self._tracks.get(number) or self._begun(number)
             self._tracks[number] = (time, steady, hold)
             found = shares.astype(np.float64) if steady is None else steady(time, shares.astype(np.float64))
             label = hold(time, found)
@@ -210,6 +220,12 @@ class Smoother:
             shown.append(Shown(label, bool(found[label] < how.certain), others[0] if close else None))
         self._tracks = {n: each for n, each in self._tracks.items() if time - each[0] <= self.patience}
         return np.array(smoothed).reshape(answers.shape), shown
+
+    def _begun(self, number: int) -> tuple[float, Filter | None, Hold]:
+        """What is known of a track that was not seen yet."""
+        lost = self._tracks.get(self.heirs.get(number, -1))
+        how = self.smoothing
+        return deepcopy(lost) if lost is not None else (0.0, make_filter(how), Hold(how.streak, how.strong))
 
 
 def make_filter(how: Smoothing) -> Filter | None:

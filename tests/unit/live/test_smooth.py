@@ -98,6 +98,17 @@ def test_tracks_are_smoothed_apart_and_forgotten() -> None:
     assert (smoothed.shape, faces) == ((0, 3), [])
 
 
+def test_an_heir_goes_on_where_the_lost_face_was() -> None:
+    heirs: dict[int, int] = {}
+    smoother = Smoother(Smoothing("average", 1.0, 0.3), 3.0, heirs)
+    smoother(0.0, [1], SURE[None])
+    heirs[2] = 1
+    smoothed, faces = smoother(0.1, [2, 3], np.stack([OTHER, OTHER]))
+    assert smoothed == pytest.approx(np.stack([(SURE + OTHER) / 2, OTHER]))
+    assert [face.label for face in faces] == [0, 1]
+    assert smoother(0.2, [1], SURE[None])[0] == pytest.approx(SURE[None])  # the heir took a copy
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

@@ -61,6 +61,27 @@ def test_nobody_for_long_and_two_frames_of_one_time() -> None:
     assert follow(Tracker(), [0, 0], [[at(0)], [at(9)]]) == [[0], [0]]
 
 
+def test_a_new_face_near_a_lost_one_is_its_heir_for_a_while() -> None:
+    tracker = Tracker(patience=0.5, memory=2.0)
+    left, middle, right = at(0), at(100), at(200)
+    boxes = [[left, middle, right], [left, right], [left, right, at(130)]]
+    assert follow(tracker, [0, 0.4, 0.8], boxes)[-1] == [0, 2, 3]
+    assert tracker.heirs == {3: 1}
+    assert follow(tracker, [0.9], [[left, right, at(130), at(90)]]) == [[0, 2, 3, 4]]  # it has an heir already
+    assert tracker.heirs == {3: 1}
+    assert follow(tracker, [2.5, 2.6], [[left], [left, at(145)]]) == [[5], [5, 6]]
+    assert tracker.heirs == {3: 1, 5: 0, 6: 3}
+    follow(tracker, [10.0, 10.1], [[], [left]])
+    assert tracker.heirs == {}  # all are forgotten
+
+
+def test_somebody_far_away_or_long_after_inherits_nothing() -> None:
+    for time, box in ((0.8, at(145)), (2.1, at(0))):
+        tracker = Tracker(patience=0.5, memory=2.0)
+        follow(tracker, [0, time], [[at(100) if box[0] else at(0)], [box]])
+        assert tracker.heirs == {}
+
+
 def test_the_face_keeps_all_else() -> None:
     faces = Faces.found([at(0), at(100)], [0.7, 0.8], np.ones((2, 5, 2)))
     tracked = Tracker()(Frame(0, 0.0, NOTHING), faces)
