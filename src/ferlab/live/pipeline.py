@@ -1,4 +1,4 @@
-"""One frame at a time: find the faces, follow them, cut and prepare them, answer, smooth."""
+"""One frame at a time: find the faces, follow them, steady their boxes, cut and prepare them, answer, smooth."""
 
 import time
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from ferlab.live.crop import FITS, crops
 from ferlab.live.detect import Detector
 from ferlab.live.frame import Faces, Frame
 from ferlab.live.smooth import Shown, Smoother, Smoothing
+from ferlab.live.steady import Steady
 from ferlab.live.track import Tracker
 from ferlab.runner import Runner
 
@@ -53,14 +54,15 @@ class Pipeline:
     ) -> None:
         self.runner, self.detector, self._clock = runner, detector, clock
         self.fit = FITS.get((detector.name, str(runner.provenance.get("dataset"))))
-        self._track, self._smooth = Tracker(), Smoother(smoothing)
+        self._track, self._steady = Tracker(), Steady()
+        self._smooth = Smoother(smoothing, self._track.memory, self._track.heirs)
 
     def __call__(self, frame: Frame) -> Seen:
         """Find and answer the faces of a frame; frames come in the order of their times."""
         begun = self._clock()
         faces = self.detector(frame)
         largest = np.sort(np.argsort(-faces.boxes[:, 2:].prod(1), kind="stable")[:MOST])
-        faces = self._track(frame, faces[largest])
+        faces = self._steady(frame, self._track(frame, faces[largest]))
         found = self._clock()
         spec = self.runner.spec
         answers: dict[str, npt.NDArray[Any]] = {head: np.zeros((0, width)) for head, width in spec.widths.items()}
