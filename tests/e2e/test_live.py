@@ -1,0 +1,131 @@
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+import pytest
+
+from ferlab.bundle import save_bundle
+from ferlab.cli import main
+from ferlab.live.session import FRAMES, SUMMARY
+
+from .conftest import untrained
+
+PHOTOGRAPH = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"  # 512×600; in the public domain
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Twelve frames of a photograph, the person away in the fifth."""
+    photograph = cv2.resize(cv2.imread(str(PHOTOGRAPH)), (256, 300))
+    writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (256, 300))
+    for i in range(12):
+        writer.write(np.zeros_like(photograph) if i == 4 else photograph)
+    writer.release()
+    return tmp_path / "clip.avi"
+
+
+def live(*words: str) -> int:
+    return main(["live", *words])
+
+
+def test_a_video_becomes_a_session(tmp_path: Path, bundle, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"bundle={tmp_path / 'run'}", f"source={clip}", "detect=haar", "preset=raw"]
+    assert live(*words, f"out={tmp_path / 'session'}") == 0
+    told = capsys.readouterr().out
+    lines = [json.loads(line) for line in (tmp_path / "session" / FRAMES).read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(12))
+    assert [len(line["faces"]) for line in lines] == [1, 1, 1, 1, 0, *[1] * 7]
+    assert {face["track"] for line in lines for face in line["faces"]} == {0}
+    (first,) = lines[0]["faces"]
+    frame = cv2.VideoCapture(str(clip)).read()[1][:, :, ::-1]
+    left, top, width, height = (round(value) for value in first["box"])
+    answer = bundle.predict(np.ascontiguousarray(frame[top : top + height, left : left + width]))
+    assert first["label"] == first["unsmoothed"] == answer.label
+    assert first["confidence"] == pytest.approx(answer.expression[answer.label], abs=0.05)
+    document = json.loads((tmp_path / "session" / SUMMARY).read_text())
+    assert document["model"] == bundle.spec.digest
+    assert (document["frames"], document["faces"], document["tracks"], document["errors"]) == (12, 11, 1, 0)
+    assert sum(document["labels"].values()) == 11
+    assert document["detector"] == "haar"
+    assert not any(path.suffix in (".png", ".jpg", ".mp4") for path in (tmp_path / "session").iterdir())
+    assert f"face 0  {answer.label}" in told
+    assert "12 frames in" in told
+    assert "1 face followed" in told
+    assert live(*words, f"out={tmp_path / 'session'}") == 2
+    assert "must hold no session yet" in capsys.readouterr().err
+
+
+def test_lines_on_stdout_are_json_alone(tmp_path: Path, bundle, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"bundle={tmp_path / 'run'}", f"source={clip}", "detect=none", "out=-", "top=2", "seconds=0.2"]
+    assert live(*words, "smooth.certain=1") == 0
+    told = capsys.readouterr()
+    lines = [json.loads(line) for line in told.out.splitlines()]
+    assert [line["time"] for line in lines] == pytest.approx([i / 25 for i in range(6)], abs=1e-3)
+    assert all(len(line["faces"][0]["expression"]) == 2 for line in lines)
+    assert all(line["faces"][0]["uncertain"] for line in lines)
+    assert "frames in" in told.err
+
+
+class Endless:
+    """A camera that sends the same dark frame, and asks to stop after some."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def read(self) -> tuple[bool, np.ndarray]:
+        self.given += 1
+        if self.given == 60:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        return True, np.full((48, 64, 3), 7, np.uint8)
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pthread_kill there")
+def test_ctrl_c_ends_a_camera_with_all_files_whole(
+    tmp_path: Path, bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ferlab.live.run.open_capture", lambda source, backend: Endless())
+    assert live(f"bundle={tmp_path / 'run'}", "source=0", "detect=none", f"out={tmp_path / 's'}") == 0
+    document = json.loads((tmp_path / "s" / SUMMARY).read_text())
+    lines = [json.loads(line) for line in (tmp_path / "s" / FRAMES).read_text().splitlines()]
+    assert 0 < document["frames"] == len(lines) <= document["camera"]["captured"]
+    assert "session" in capsys.readouterr().out
+
+
+def test_valence_and_arousal_of_a_model_without_labels(tmp_path: Path, clip: Path, capsys) -> None:
+    save_bundle(untrained((), affect=True), tmp_path / "run" / "bundle", {}, "")
+    assert live(f"bundle={tmp_path / 'run'}", f"source={clip}", "detect=none", "out=-", "seconds=0.1") == 0
+    face = json.loads(capsys.readouterr().out.splitlines()[0])["faces"][0]
+    assert set(face) == {"track", "box", "score", "valence", "arousal"}
+    assert -1 <= face["valence"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["source=nowhere.mp4"], 1, "source must be a video, got no file nowhere.mp4"),
+        (["source=face.png"], 1, "got 'face.png'; ferlab predict takes pictures"),
+        (["preset=stabel"], 2, "did you mean 'stable'"),
+        (["smooth.window=-1"], 2, "window must be from 0 to 60 seconds, got -1"),
+        (["smooth.filter=mean"], 2, "unknown filter 'mean'"),
+        (["detect=yunnet"], 2, "did you mean 'yunet'"),
+        (["backend=v4l"], 2, "did you mean 'v4l2'"),
+        (["sorce=0"], 2, "did you mean 'source'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    tmp_path: Path, bundle, clip: Path, capsys, words, code, said
+) -> None:
+    given = [] if words[0].startswith("source") else [f"source={clip}"]
+    assert live(f"bundle={tmp_path / 'run'}", *given, *words, f"out={tmp_path / 's'}") == code
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "s").exists()
