@@ -95,6 +95,33 @@ def test_labels_are_steady_and_the_models_own_answers_stay() -> None:
     assert found[20].faces.answers["expression"][0][1] > found[20].raw[0][1]
 
 
+class Script:
+    """Finds what it is told, frame by frame."""
+
+    name = "boxes"
+
+    def __init__(self, *frames: list[list[float]]) -> None:
+        self.frames = iter(frames)
+
+    def __call__(self, frame: Frame) -> Faces:
+        return Faces.found(np.array(next(self.frames), float).reshape(-1, 4))
+
+
+def test_boxes_are_held_steady() -> None:
+    pipeline = Pipeline(Runner(), Script(*[[[100 + 4 * (i % 2), 20, 60, 60]] for i in range(20)]), PRESETS["raw"])
+    lefts = [pipeline(frame(i)).faces.boxes[0, 0] for i in range(20)]
+    assert np.ptp(lefts[10:]) < 2.5  # of 4 pixels
+
+
+def test_who_is_found_again_nearby_is_smoothed_on() -> None:
+    boxes = [*[[[110, 20, 40, 40]]] * 20, [], [[150, 20, 40, 40]]]
+    pipeline = Pipeline(Runner(), Script(*boxes), PRESETS["stable"])
+    found = [pipeline(frame(i, 60 if i == 21 else 255)) for i in range(22)]
+    assert (found[0].faces.ids.tolist(), found[21].faces.ids.tolist()) == ([0], [1])
+    assert found[21].raw[0].argmax() == 0
+    assert found[21].shown[0].label == 1  # as before, and not as in its first frame
+
+
 def test_warming_up_leaves_no_trace() -> None:
     pipeline = Pipeline(Runner(), Whole(), PRESETS["stable"])
     pipeline.warm_up()
