@@ -1,5 +1,6 @@
 import json
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from ferlab.bundle import save_bundle
 from ferlab.cli import main
+from ferlab.formats.onnx import write
+from ferlab.formats.seal import Seal
 from ferlab.live.session import FRAMES, SUMMARY
 
 from .conftest import untrained
@@ -58,6 +61,27 @@ def test_a_video_becomes_a_session(tmp_path: Path, bundle, clip: Path, capsys: p
     assert "1 face followed" in told
     assert live(*words, f"out={tmp_path / 'session'}") == 2
     assert "must hold no session yet" in capsys.readouterr().err
+
+
+TORCHLESS = """
+import sys
+sys.modules["torch"] = None  # importing it is an error
+from ferlab.cli import main
+from ferlab.formats.onnx import write
+from ferlab.formats.seal import Seal
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_an_exported_file_needs_no_torch(tmp_path: Path, bundle, clip: Path) -> None:
+    write(bundle, Seal("onnx", "probabilities", bundle.spec, bundle.model, {}), tmp_path / "model.onnx", None, "")
+    words = [f"bundle={tmp_path / 'model.onnx'}", f"source={clip}", "detect=haar"]
+    for command in (["live", *words, f"out={tmp_path / 's'}", "seconds=0.1"], ["predict", *words, "format=csv"]):
+        done = subprocess.run([sys.executable, "-c", TORCHLESS, *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "s" / SUMMARY).exists()
+    assert len(done.stdout.splitlines()) == 1 + 11
+    assert main(["predict", *words, "device=cudda"]) == 2
 
 
 def test_lines_on_stdout_are_json_alone(tmp_path: Path, bundle, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,7 +60,6 @@ def predict(invocation: "Invocation") -> int:
     paths = find_pictures(settings.source)
     target = None if settings.out is None else targets(Path(settings.out), paths)
 
-    from ferlab.bundle import pick_device
     from ferlab.formats import open_model
     from ferlab.live.detect import detector
     from ferlab.live.pictures import Tally, look
@@ -68,7 +67,7 @@ def predict(invocation: "Invocation") -> int:
     from ferlab.live.videos import is_video
 
     notes = Screen(stderr=True)
-    bundle = open_model(settings.bundle, pick_device(settings.device))
+    bundle = open_model(settings.bundle, settings.device)
     find = partial(
         detector, settings.detect, settings.detector_file, settings.score, settings.smallest, notes.say
     )  # fmt: skip

@@ -108,6 +108,7 @@ RUNTIMES: dict[str, Runtime] = {
     ".tflite": Runtime("tflite", ("ai_edge_litert",), "tflite", looped=True),
 }
 LITERT_TORCH = (("linux", "x86_64"), ("darwin", "arm64"))  # where its converter has wheels; LiteRT has them everywhere
+DEVICES = ("auto", "cpu", "cuda", "mps")  # of bundles
 LARGEST = 2**31  # bytes; protobuf and flatbuffers end there, and a file is read whole before a runtime sees it
 
 
@@ -157,9 +158,12 @@ def open_model(path: str | Path, device: str = "cpu", threads: int = 1) -> "Runn
 
     Raises:
         BundleError, ExportError: nothing there, or not what it claims to be.
+        ConfigError: an unknown device.
     """
     found = Path(path).expanduser()
     if found.suffix and not found.is_dir():
+        if (kind := device.partition(":")[0]) not in DEVICES:  # it is not used, but may be mistyped
+            raise ConfigError(f"unknown device '{device}'; {suggest(kind, DEVICES)}")
         return read(found, threads)
     from ferlab.bundle import load_bundle
 
