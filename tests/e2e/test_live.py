@@ -115,7 +115,7 @@ class Endless:
 def test_ctrl_c_ends_a_camera_with_all_files_whole(
     tmp_path: Path, bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ferlab.live.run.open_capture", lambda source, backend: Endless())
+    monkeypatch.setattr("ferlab.live.sources.open_capture", lambda source, backend: Endless())
     assert live(f"bundle={tmp_path / 'run'}", "source=0", "detect=none", f"out={tmp_path / 's'}") == 0
     document = json.loads((tmp_path / "s" / SUMMARY).read_text())
     lines = [json.loads(line) for line in (tmp_path / "s" / FRAMES).read_text().splitlines()]
@@ -135,7 +135,7 @@ def test_valence_and_arousal_of_a_model_without_labels(tmp_path: Path, clip: Pat
     ("words", "code", "said"),
     [
         (["source=nowhere.mp4"], 1, "source must be a video, got no file nowhere.mp4"),
-        (["source=face.png"], 1, "got 'face.png'; ferlab predict takes pictures"),
+        (["source=face.png"], 1, "or files that match 'face.png'"),
         (["preset=stabel"], 2, "did you mean 'stable'"),
         (["smooth.window=-1"], 2, "window must be from 0 to 60 seconds, got -1"),
         (["smooth.filter=mean"], 2, "unknown filter 'mean'"),

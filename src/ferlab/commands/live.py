@@ -65,8 +65,9 @@ def live(invocation: "Invocation") -> None:
     from ferlab.live.detect import detector
     from ferlab.live.pipeline import Pipeline
     from ferlab.live.rows import print_json
-    from ferlab.live.run import is_camera, opened, watch
+    from ferlab.live.run import watch
     from ferlab.live.session import Session, Tally, plain
+    from ferlab.live.sources import is_camera, opened
 
     printed = settings.out == "-"
     screen = Screen(stderr=printed)

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Condition, Thread
 from types import TracebackType
@@ -17,6 +18,9 @@ from ferlab.live.frame import Frame
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # it speaks to the terminal by itself
 OPEN_S = 10.0  # seconds for a camera to open and give its first frame; some take minutes and then fail
 SILENCE_S = 5.0  # seconds without a frame after which it is gone
+AGAIN = 5  # times that a camera which gives no frame is opened again, such as one that was unplugged
+BACK_OFF_S = 0.5  # seconds before the first of them; twice as long before each more
+POLL_S = 0.1  # seconds after which a wait looks whether it is to end
 FLAT = 3.0  # grey levels between the darkest and the brightest hundredth below which a frame shows nothing
 BACKENDS = {
     name.removeprefix("CAP_").lower(): getattr(cv2, name)
@@ -44,12 +48,16 @@ class Counts:
         captured: frames that it gave.
         dropped: those of them that nobody took, for newer ones came.
         flat: frames in a row, up to now, that show nothing, as a covered or a virtual camera sends them.
+        frozen: frames in a row, up to now, that are the one before, as no real camera sends them.
+        reopened: times that it gave no frame and was opened again.
         seconds: from its first frame to its last.
     """
 
     captured: int = 0
     dropped: int = 0
     flat: int = 0
+    frozen: int = 0
+    reopened: int = 0
     seconds: float = 0.0
 
     @property
@@ -69,6 +77,11 @@ def open_capture(source: str, backend: str = "any") -> Capture:
             f"camera {source} cannot be opened (backend {backend}); check that it is plugged in, allowed and not in "
             "use, or try another number or backend"
         )
+    if "://" in source and (count := int(capture.get(cv2.CAP_PROP_FRAME_COUNT))) > 0:
+        capture.release()  # at its end it would be taken for a camera that is gone, and begin again
+        raise DataError(
+            f"{source} must be a live stream, got a clip of {count:,} frames; download it and give the file"
+        )
     return capture
 
 
@@ -81,6 +94,9 @@ class Camera:
         clock: of the frames' time, s, monotonic.
         patience: seconds for the first frame.
         silence: seconds without a frame after which the camera is gone.
+        again: times that it is opened again when it gives no frame; 0 takes that for its end.
+        stopped: whether to end.
+        sleep: waits before it is opened again, s.
     """
 
     def __init__(
@@ -90,13 +106,18 @@ class Camera:
         clock: Callable[[], float] = time.monotonic,
         patience: float = OPEN_S,
         silence: float = SILENCE_S,
+        again: int = 0,
+        stopped: Callable[[], bool] = lambda: False,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.source, self.counts = source, Counts()
         self._open, self._clock, self._patience, self._silence = open_it, clock, patience, silence
+        self._again, self._stopped, self._sleep = again, stopped, sleep
         self._news = Condition()
         self._frame: Frame | None = None
         self._error: Exception | None = None
-        self._over = False
+        self._over, self._away = False, False
+        self._before: Any = None
         self._thread = Thread(target=self._read, name=f"camera {source}", daemon=True)  # it may hang in a driver
 
     def __enter__(self) -> Self:
@@ -117,14 +138,11 @@ class Camera:
             DataError: the camera cannot be opened, gives no frame in time, or is gone.
         """
         patience = self._patience
-        while True:
-            with self._news:
-                self._news.wait_for(lambda: self._frame is not None or self._over, patience)
-                frame, self._frame = self._frame, None
-                over, error = self._over, self._error
+        while not self._stopped():
+            frame, over, error = self._next(patience)
             if error is not None:
                 raise error if isinstance(error, DataError) else DataError(f"camera {self.source} failed: {error}")
-            if frame is None and over:
+            if frame is None and (over or self._stopped()):
                 return
             if frame is None:
                 what = "after it was opened; unplugged?" if self.counts.captured else "yet; is it in use, or too slow?"
@@ -132,32 +150,65 @@ class Camera:
             patience = self._silence
             yield frame
 
+    def _next(self, patience: float) -> tuple[Frame | None, bool, Exception | None]:
+        """The newest frame, once there is one, whether it was the last, and what went wrong."""
+        deadline = time.monotonic() + patience
+        with self._news:
+            while self._frame is None and not self._over and not self._stopped():
+                if not self._away and time.monotonic() > deadline:
+                    break
+                self._news.wait(POLL_S)
+            frame, self._frame = self._frame, None
+            return frame, self._over, self._error
+
     def _read(self) -> None:
-        """The camera's thread: keep the newest frame."""
+        """The camera's thread: keep the newest frame, and open a camera again that gives none."""
         try:
-            capture = self._open()
-            try:
-                while not self._over:
-                    there, image = capture.read()
-                    if not there:
-                        break
-                    self._keep(np.ascontiguousarray(image[:, :, ::-1]))
-            finally:
-                capture.release()
+            self._read_until_silent(self._open())
+            failed = 0
+            while failed < self._again and not self._over:
+                self._away = True
+                self._sleep(BACK_OFF_S * 2**failed)
+                before = self.counts.captured
+                with suppress(DataError, cv2.error):
+                    self._read_until_silent(self._open())
+                came = self.counts.captured > before
+                failed, self.counts.reopened = 0 if came else failed + 1, self.counts.reopened + came
+            if self._again and not self._over:
+                raise DataError(
+                    f"camera {self.source} gives no frames any more, and {self._again} tries to open it again failed; "
+                    "check that it is plugged in"
+                )
         except Exception as error:  # it is raised where the frames are taken
             self._error = error
         with self._news:
             self._over = True
             self._news.notify()
 
+    def _read_until_silent(self, capture: Capture) -> None:
+        """Keep the frames of a capture until it gives none, and let it go."""
+        try:
+            while not self._over:
+                there, image = capture.read()
+                if not there or image is None:
+                    return
+                self._keep(np.ascontiguousarray(image[:, :, ::-1]))
+        finally:
+            capture.release()
+
     def _keep(self, image: Any) -> None:
         now, counts = self._clock(), self.counts
-        low, high = np.percentile(image[::8, ::8], [1, 99])
+        few = image[::8, ::8]
+        low, high = np.percentile(few, [1, 99])
+        same = np.array_equal(few, self._before)
+        self._before = few.copy()
         with self._news:
+            self._away = False
             if not counts.captured:
                 self._first = now
             counts.dropped += self._frame is not None
             counts.flat = counts.flat + 1 if high - low < FLAT else 0
+            counts.frozen = counts.frozen + 1 if same else 0
             counts.seconds = now - self._first
             self._frame = Frame(counts.captured, now, image)
             counts.captured += 1

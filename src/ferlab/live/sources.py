@@ -1,9 +1,10 @@
-"""Sources that are files: read ahead by a thread of their own, played at their own speed, or pictures in a row."""
+"""What can be watched: a camera or a stream, a video, pictures in a row. A thread of its own reads it."""
 
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from glob import glob
 from pathlib import Path
 from queue import Empty, Full, Queue
@@ -14,10 +15,48 @@ from typing import Any, Self
 from ferlab.data.imagefolder import SUFFIXES
 from ferlab.data.images import read_image
 from ferlab.errors import DataError
+from ferlab.live.camera import AGAIN, Camera, open_capture
 from ferlab.live.frame import Frame
+from ferlab.live.videos import frames, is_video
 
 AHEAD = 4  # frames that are read before they are asked for: decoding and answering overlap, and memory stays small
 POLL_S = 0.1  # seconds after which a thread that waits sees that it is to end
+
+
+def is_camera(source: str) -> bool:
+    """Whether the source is a camera's number or an address, and not a file."""
+    return source.isdigit() or "://" in source
+
+
+def opened(
+    source: str,
+    backend: str = "any",
+    fps: float = 25.0,
+    paced: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+) -> AbstractContextManager[Iterable[Frame]]:
+    """The frames of a source, as a context: of a camera or a stream the newest, of files all.
+
+    Args:
+        source: a camera's number, an rtsp:// or http:// address, the path of a video, a folder of pictures or a glob.
+        backend: of OpenCV, for cameras; see `camera.BACKENDS`.
+        fps: of pictures.
+        paced: play files at their own speed, as a camera: who is too slow gets the newest frame.
+        stopped: whether to end while a camera is waited for.
+
+    Raises:
+        DataError: none of these. What cannot be opened is told by the first frame.
+    """
+    if is_camera(source):
+        return Camera(source, partial(open_capture, source, backend), again=AGAIN, stopped=stopped)
+    path = Path(source).expanduser()
+    if is_video(path) and not path.is_dir():
+        if not path.is_file():
+            raise DataError(f"source must be a video, got no file {path}; check the path")
+        read = frames(path)
+    else:
+        read = pictures(picture_files(source), fps)
+    return Camera(source, lambda: Played(read), stopped=stopped) if paced else Ahead(read)
 
 
 class Ahead:
@@ -124,9 +163,11 @@ def picture_files(source: str) -> list[Path]:
         what = f"pictures ({', '.join(sorted(SUFFIXES))}) in {path}"
     else:
         found = [Path(name) for name in glob(str(path), recursive=True) if Path(name).is_file()]
-        what = f"files that match '{source}' in {Path.cwd()}"
+        what = (
+            f"a camera's number, an rtsp:// or http:// address, a video, or files that match '{source}' in {Path.cwd()}"
+        )
     if not found:
-        raise DataError(f"source must name pictures, found none: looked for {what}; check the path")
+        raise DataError(f"source must be something to watch, found nothing: looked for {what}; check the path")
     return sorted(found, key=_natural)
 
 

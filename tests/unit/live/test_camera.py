@@ -79,6 +79,36 @@ def test_a_camera_that_sends_nothing_is_told_by_its_frames(value: int) -> None:
     assert camera.counts.flat == 0
 
 
+def test_a_frozen_camera_is_told_by_its_frames() -> None:
+    with Camera("0", lambda: Scripted(iter([PICTURE, PICTURE, PICTURE]))) as camera:
+        list(camera)
+    assert (camera.counts.frozen, camera.counts.flat) == (2, 0)
+
+
+def test_an_unplugged_camera_is_opened_again_and_goes_on() -> None:
+    captures = iter([Scripted(numbered(2)), DataError("not there"), Scripted(numbered(0)), Scripted(numbered(3))])
+    waits: list[float] = []
+
+    def open_it() -> Scripted:
+        found = next(captures, DataError("gone"))
+        if isinstance(found, DataError):
+            raise found
+        return found
+
+    camera = Camera("0", open_it, again=3, sleep=waits.append)
+    with camera, pytest.raises(DataError, match="camera 0 gives no frames any more, and 3 tries to open it again fail"):
+        list(camera)
+    assert (camera.counts.captured, camera.counts.reopened) == (5, 1)
+    assert waits == [0.5, 1, 2, 0.5, 1, 2]
+
+
+def test_a_wait_for_a_camera_can_be_ended() -> None:
+    begun = time.monotonic()
+    with Camera("0", lambda: time.sleep(1), stopped=lambda: time.monotonic() - begun > 0.2) as camera:
+        assert list(camera) == []
+    assert time.monotonic() - begun < 3
+
+
 def hang(*arguments: object) -> Iterator[np.ndarray]:
     yield PICTURE
     time.sleep(0.5)

@@ -3,13 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ferlab.errors import ConfigError, DataError, LiveError
+from ferlab.errors import ConfigError, LiveError
 from ferlab.faces import FaceCrop
 from ferlab.live.crop import FITS, Fit
 from ferlab.live.detect import Whole
 from ferlab.live.frame import Faces, Frame
 from ferlab.live.pipeline import MOST, Pipeline
-from ferlab.live.run import BACK_OFF_S, GIVE_UP, is_camera, opened, watch
+from ferlab.live.run import BACK_OFF_S, GIVE_UP, watch
 from ferlab.live.smooth import PRESETS
 from ferlab.spec import ModelSpec
 
@@ -168,14 +168,3 @@ def test_a_model_that_does_not_fit_is_not_tried_again() -> None:
 
     with pytest.raises(ConfigError, match="no"):
         next(watch([frame()], wrong))
-
-
-def test_what_a_source_can_be(tmp_path) -> None:
-    assert [is_camera(each) for each in ("0", "12", "rtsp://host/a", "http://host", "a.mp4", "0.mp4", "")] == [
-        True, True, True, True, False, False, False,
-    ]  # fmt: skip
-    with pytest.raises(DataError, match=r"or a video, got 'face\.png'; ferlab predict takes pictures"):
-        opened("face.png")
-    with pytest.raises(DataError, match=r"source must be a video, got no file nowhere\.mp4; check the path"):
-        opened("nowhere.mp4")
-    assert opened("0").source == "0"

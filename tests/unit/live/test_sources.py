@@ -10,7 +10,7 @@ import pytest
 from ferlab.errors import DataError
 from ferlab.live.camera import Camera
 from ferlab.live.frame import Frame
-from ferlab.live.sources import AHEAD, Ahead, Played, picture_files, pictures
+from ferlab.live.sources import AHEAD, Ahead, Played, is_camera, opened, picture_files, pictures
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)
 
@@ -102,8 +102,18 @@ def test_pictures_come_by_number_with_their_times(tmp_path: Path) -> None:
         list(pictures(picture_files(str(tmp_path)), 10))
 
 
-def test_no_pictures_are_said(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"found none: looked for pictures \(.*\.png.*\) in .*; check the path"):
-        picture_files(str(tmp_path))
-    with pytest.raises(DataError, match=r"files that match 'nowhere/\*\.jpg' in"):
-        picture_files("nowhere/*.jpg")
+def test_what_a_source_can_be(tmp_path: Path) -> None:
+    assert [is_camera(each) for each in ("0", "12", "rtsp://host/a", "http://host", "a.mp4", "0.mp4", "")] == [
+        True, True, True, True, False, False, False,
+    ]  # fmt: skip
+    for source, said in [
+        (tmp_path, r"found nothing: looked for pictures \(.*\.png.*\) in .*; check the path"),
+        ("nowhere/*.jpg", r"looked for a camera's number, .*, a video, or files that match 'nowhere/\*\.jpg' in"),
+        ("nowhere.mp4", r"source must be a video, got no file nowhere\.mp4; check the path"),
+    ]:
+        with pytest.raises(DataError, match=said):
+            opened(str(source))
+    assert opened("0").source == "0"
+    (tmp_path / "clip.mp4").touch()
+    assert isinstance(opened(str(tmp_path / "clip.mp4")), Ahead)
+    assert isinstance(opened(str(tmp_path / "clip.mp4"), paced=True), Camera)
