@@ -1,7 +1,7 @@
 """ferlab: honest training, evaluation and experimentation for facial expression recognition.
 
-From Python: `train` a model, `load` a bundle or an exported file, `evaluate` it on a `dataset`. docs/guide.md has a
-section on it, and docs/ferlab.ipynb is a notebook.
+From Python: `train` a model, `load` a bundle or an exported file, `evaluate` it on a `dataset`, watch a camera or a
+video `live`. docs/guide.md has a section on it, and docs/ferlab.ipynb is a notebook.
 """
 
 from importlib import import_module
@@ -17,6 +17,7 @@ __all__ = [
     "__version__",
     "dataset",
     "evaluate",
+    "live",
     "load",
     "load_bundle",
     "train",
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ferlab.evaluation.report import Report
     from ferlab.evaluation.run import dataset, evaluate
     from ferlab.formats import open_model as load
+    from ferlab.live.run import live
     from ferlab.runner import Prediction
     from ferlab.spec import ModelSpec
     from ferlab.training.run import Run, train
@@ -39,6 +41,7 @@ HOMES = {
     "Run": "training.run:Run",
     "dataset": "evaluation.run:dataset",
     "evaluate": "evaluation.run:evaluate",
+    "live": "live",
     "load": "formats:open_model",
     "load_bundle": "bundle:load_bundle",
     "train": "training.run:train",
@@ -49,7 +52,8 @@ def __getattr__(name: str) -> Any:
     """Import torch only when it is needed, so that `ferlab --help` is instant."""
     if name in HOMES:
         module, _, found = HOMES[name].partition(":")
-        return getattr(import_module(f"ferlab.{module}"), found)
+        home = import_module(f"ferlab.{module}")
+        return getattr(home, found) if found else home
     raise AttributeError(f"module 'ferlab' has no attribute '{name}'")
 
 

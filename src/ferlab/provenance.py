@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "albumentations", "numpy", "opencv-python-headless")
 
@@ -32,22 +33,32 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def environment(device: torch.device) -> dict[str, Any]:
+def environment(device: "torch.device") -> dict[str, Any]:
     """Versions and hardware, plain values."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {
-        "ferlab": version("ferlab"),
-        "python": platform.python_version(),
-        "packages": {package: version(package) for package in PACKAGES},
-        "platform": platform.platform(),
+        **machine(),
         "device": f"{device.type}: {name}",
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
     }
 
 
-def _processor() -> str:
+def machine() -> dict[str, Any]:
+    """Versions and processors, plain values; needs no torch."""
+    return {
+        "ferlab": version("ferlab"),
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in PACKAGES},
+        "platform": platform.platform(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
+def processor() -> str:
+    """The name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

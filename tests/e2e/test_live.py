@@ -1,3 +1,5 @@
+import gc
+import hashlib
 import json
 import signal
 import subprocess
@@ -10,11 +12,13 @@ import matplotlib
 import numpy as np
 import pytest
 
+import ferlab
 from ferlab.bundle import save_bundle
 from ferlab.cli import main
+from ferlab.errors import ConfigError, DataError
 from ferlab.formats.onnx import write
 from ferlab.formats.seal import Seal
-from ferlab.live.session import FRAMES, SUMMARY
+from ferlab.live.session import FRAMES, SUMMARY, TABLE
 
 from .conftest import untrained
 
@@ -51,7 +55,12 @@ def test_a_video_becomes_a_session(tmp_path: Path, bundle, clip: Path, capsys: p
     assert first["label"] == first["unsmoothed"] == answer.label
     assert first["confidence"] == pytest.approx(answer.expression[answer.label], abs=0.05)
     document = json.loads((tmp_path / "session" / SUMMARY).read_text())
-    assert document["model"] == bundle.spec.digest
+    assert document["model"]["spec"] == bundle.spec.digest
+    weights = tmp_path / "run" / "bundle" / "weights.safetensors"
+    assert document["model"]["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert document["ended"] == "the source ended"
+    assert (document["settings"]["preset"], document["machine"]["cpus"] > 0) == ("raw", True)
+    assert len((tmp_path / "session" / TABLE).read_text().splitlines()) == 1 + 11
     assert (document["frames"], document["faces"], document["tracks"], document["errors"]) == (12, 11, 1, 0)
     assert sum(document["labels"].values()) == 11
     assert document["detector"] == "haar"
@@ -67,6 +76,7 @@ TORCHLESS = """
 import sys
 sys.modules["torch"] = None  # importing it is an error
 from ferlab.cli import main
+from ferlab.errors import ConfigError, DataError
 from ferlab.formats.onnx import write
 from ferlab.formats.seal import Seal
 sys.exit(main(sys.argv[1:]))
@@ -121,6 +131,42 @@ def test_ctrl_c_ends_a_camera_with_all_files_whole(
     lines = [json.loads(line) for line in (tmp_path / "s" / FRAMES).read_text().splitlines()]
     assert 0 < document["frames"] == len(lines) <= document["camera"]["captured"]
     assert "session" in capsys.readouterr().out
+
+
+def test_a_camera_that_does_not_open_leaves_no_session(tmp_path: Path, bundle, monkeypatch, capsys) -> None:
+    def none(source: str, backend: str) -> None:
+        raise DataError("camera 0 cannot be opened")
+
+    monkeypatch.setattr("ferlab.live.sources.open_capture", none)
+    assert live(f"bundle={tmp_path / 'run'}", "source=0", "detect=none", f"out={tmp_path / 's'}") == 1
+    assert capsys.readouterr().err == "ferlab: camera 0 cannot be opened\n"
+    assert not (tmp_path / "s").exists()
+
+
+def test_python_iterates_over_what_the_command_writes(tmp_path: Path, bundle, clip: Path) -> None:
+    settings = {"detect": "haar", "smooth": {"streak": 0.1}}
+    found = list(ferlab.live(tmp_path / "run", clip, out=str(tmp_path / "a"), **settings))
+    assert [len(seen.people) for seen in found] == [1, 1, 1, 1, 0, *[1] * 7]
+    lines = [json.loads(line) for line in (tmp_path / "a" / FRAMES).read_text().splitlines()]
+    assert [each["faces"][0]["label"] for each in lines if each["faces"]] == [
+        person.label for seen in found for person in seen.people
+    ]
+    for seen in ferlab.live(tmp_path / "run", clip, out=str(tmp_path / "b"), **settings):  # callable a second time
+        if seen.frame.index == 3:
+            break
+    gc.collect()
+    document = json.loads((tmp_path / "b" / SUMMARY).read_text())
+    assert (document["frames"], document["ended"]) == (4, "it was stopped")
+    with pytest.raises(ConfigError, match="unknown preset 'stabel'; did you mean 'stable'"):
+        ferlab.live(tmp_path / "run", clip, preset="stabel")
+    with pytest.raises(TypeError, match="sorce"):
+        ferlab.live(tmp_path / "run", sorce=clip)
+
+
+def test_adaptive_search_finds_what_every_frame_does(tmp_path: Path, bundle, clip: Path) -> None:
+    watched = ferlab.live(tmp_path / "run", clip, detect="haar", search="adaptive", smooth={}, preset="raw")
+    assert [len(seen.people) for seen in watched] == [1, 1, 1, 1, 0, *[1] * 7]
+    assert watched.summary()["searched"] < 12
 
 
 def test_valence_and_arousal_of_a_model_without_labels(tmp_path: Path, clip: Path, capsys) -> None:

@@ -20,6 +20,8 @@ OPEN_S = 10.0  # seconds for a camera to open and give its first frame; some tak
 SILENCE_S = 5.0  # seconds without a frame after which it is gone
 AGAIN = 5  # times that a camera which gives no frame is opened again, such as one that was unplugged
 BACK_OFF_S = 0.5  # seconds before the first of them; twice as long before each more
+WATCHED_S = 2.0  # seconds of frames before anything is said of them
+SLOW_FPS = 20.0  # of a camera itself, below which a hint is given
 POLL_S = 0.1  # seconds after which a wait looks whether it is to end
 FLAT = 3.0  # grey levels between the darkest and the brightest hundredth below which a frame shows nothing
 BACKENDS = {
@@ -45,6 +47,7 @@ class Counts:
     """What a camera did.
 
     Attributes:
+        begun: when its first frame came, by the clock, s.
         captured: frames that it gave.
         dropped: those of them that nobody took, for newer ones came.
         flat: frames in a row, up to now, that show nothing, as a covered or a virtual camera sends them.
@@ -53,6 +56,7 @@ class Counts:
         seconds: from its first frame to its last.
     """
 
+    begun: float = 0.0
     captured: int = 0
     dropped: int = 0
     flat: int = 0
@@ -64,6 +68,30 @@ class Counts:
     def fps(self) -> float | None:
         """Frames a second that the camera itself gives; None before its second frame."""
         return (self.captured - 1) / self.seconds if self.seconds else None
+
+
+class Hints:
+    """What is wrong with a camera, each thing said once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def say(self, counts: Counts, say: Callable[[str], None]) -> None:
+        """Say what is new."""
+        many = None if counts.fps is None or counts.seconds < WATCHED_S else WATCHED_S * counts.fps
+        hints = {
+            "the camera sends frames that show nothing: is it covered, or a virtual one without a picture?":
+                many is not None and counts.flat > many,
+            "the camera sends the same frame again and again: is it frozen, or a virtual one without a picture?":
+                many is not None and counts.frozen > max(many, counts.flat),
+            f"the camera itself gives {counts.fps or 0:.0f} frames/s: more light may help, or another backend":
+                many is not None and (counts.fps or 0) < SLOW_FPS,
+            "the camera was away, was opened again and is back": counts.reopened > 0,
+        }  # fmt: skip
+        for line, true in hints.items():
+            if true and (kind := line[:25]) not in self._said:
+                self._said.add(kind)
+                say(line)
 
 
 def open_capture(source: str, backend: str = "any") -> Capture:
@@ -91,7 +119,7 @@ class Camera:
     Args:
         source: its number as text, or an address.
         open_it: makes the capture, in the camera's thread: it may take long or for ever.
-        clock: of the frames' time, s, monotonic.
+        clock: of the frames' times, s, monotonic; they are counted from the first frame.
         patience: seconds for the first frame.
         silence: seconds without a frame after which the camera is gone.
         again: times that it is opened again when it gives no frame; 0 takes that for its end.
@@ -130,6 +158,10 @@ class Camera:
         with self._news:
             self._over = True
         self._thread.join(1.0)
+
+    def age(self, frame: Frame) -> float:
+        """Seconds since a frame was captured."""
+        return self._clock() - self.counts.begun - frame.time
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames from now on, each the newest when it is asked for, until the stream ends.
@@ -205,11 +237,11 @@ class Camera:
         with self._news:
             self._away = False
             if not counts.captured:
-                self._first = now
+                counts.begun = now
             counts.dropped += self._frame is not None
             counts.flat = counts.flat + 1 if high - low < FLAT else 0
             counts.frozen = counts.frozen + 1 if same else 0
-            counts.seconds = now - self._first
-            self._frame = Frame(counts.captured, now, image)
+            counts.seconds = now - counts.begun
+            self._frame = Frame(counts.captured, counts.seconds, image)
             counts.captured += 1
             self._news.notify()

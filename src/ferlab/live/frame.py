@@ -20,7 +20,7 @@ class Frame:
 
     Attributes:
         index: its number in the source, from 0; a live source that drops frames leaves numbers out.
-        time: when it was captured, in s: for a camera of a monotonic clock, for a file from its start.
+        time: when it was captured, in s: for a camera from its first frame, for a file from its start.
         image: (h, w, 3) uint8 RGB.
     """
 

@@ -1,8 +1,8 @@
 """One frame at a time: find the faces, follow them, steady their boxes, cut and prepare them, answer, smooth."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,35 @@ MOST = 16  # faces of a frame that are answered, the largest
 
 
 @dataclass(frozen=True)
+class Person:
+    """What is said of one face.
+
+    Attributes:
+        track: its id, which no other face of the source gets.
+        box: left, top, width and height in pixels, steadied.
+        score: of the detector, in [0, 1].
+        label, confidence: that is shown after smoothing, and its probability; None for a model without expressions.
+        uncertain: whether that is below `Smoothing.certain`.
+        second: the next label where it is close, or None.
+        expression: smoothed probability of each label, largest first.
+        unsmoothed: the label that the model itself would give to this frame.
+        valence, arousal: in [-1, 1], or None for a model without that head.
+    """
+
+    track: int
+    box: tuple[float, ...]
+    score: float
+    label: str | None = None
+    confidence: float | None = None
+    uncertain: bool = False
+    second: str | None = None
+    expression: Mapping[str, float] = field(default_factory=dict)
+    unsmoothed: str | None = None
+    valence: float | None = None
+    arousal: float | None = None
+
+
+@dataclass(frozen=True)
 class Seen:
     """A frame with all that is known of it.
 
@@ -28,15 +57,51 @@ class Seen:
         faces: in it, with ids and answers: "expression" smoothed, "affect" as the model gave it.
         raw: the model's own probabilities (n, k); (n, 0) for a model without expressions.
         shown: the label of each face after smoothing; none for a model without expressions.
+        names: of the labels.
         detector_ms, classifier_ms: to find the faces, and to cut, prepare and answer them.
+        pipeline_ms: for all of it, from when the frame was taken.
+        age_ms: of a camera's frame, when it was taken; 0 for files.
     """
 
     frame: Frame
     faces: Faces
     raw: npt.NDArray[Any]
     shown: list[Shown]
+    names: tuple[str, ...]
     detector_ms: float
     classifier_ms: float
+    pipeline_ms: float
+    age_ms: float = 0.0
+
+    @property
+    def end_to_end_ms(self) -> float:
+        """From the capture of a camera's frame, or from when a file's was taken, to its answers."""
+        return self.age_ms + self.pipeline_ms
+
+    @property
+    def people(self) -> list[Person]:
+        """What is said of each face."""
+        return [self._person(i) for i in range(len(self.faces))]
+
+    def _person(self, i: int) -> Person:
+        faces, names = self.faces, self.names
+        person = Person(int(faces.ids[i]), tuple(faces.boxes[i].tolist()), float(faces.scores[i]))
+        if "expression" in faces.answers:
+            shares, shown = faces.answers["expression"][i], self.shown[i]
+            order = np.argsort(-shares, kind="stable").tolist()
+            person = replace(
+                person,
+                label=names[shown.label],
+                confidence=float(shares[shown.label]),
+                uncertain=shown.uncertain,
+                second=None if shown.second is None else names[shown.second],
+                expression={names[j]: float(shares[j]) for j in order},
+                unsmoothed=names[int(self.raw[i].argmax())],
+            )
+        if "affect" in faces.answers:
+            valence, arousal = faces.answers["affect"][i].tolist()
+            person = replace(person, valence=valence, arousal=arousal)
+        return person
 
 
 class Pipeline:
@@ -67,16 +132,16 @@ class Pipeline:
         spec = self.runner.spec
         answers: dict[str, npt.NDArray[Any]] = {head: np.zeros((0, width)) for head, width in spec.widths.items()}
         if len(faces):
-            cut = crops(frame.image, faces, spec.face, self.fit)
+            whole = self.detector.name == "none"  # it is cut already, and margin and eyes are as they should be
+            cut = [frame.image] if whole else crops(frame.image, faces, spec.face, self.fit)
             answers = dict(self.runner.answers(np.stack([spec.prepare(each) for each in cut])))
         answered = self._clock()
         raw = answers.get("expression", np.zeros((len(faces), 0)))
         shown: list[Shown] = []
         if "expression" in answers:
             answers["expression"], shown = self._smooth(frame.time, faces.ids.tolist(), raw)
-        return Seen(
-            frame, replace(faces, answers=answers), raw, shown, 1e3 * (found - begun), 1e3 * (answered - found)
-        )  # fmt: skip
+        ms = [1e3 * (end - start) for start, end in ((begun, found), (found, answered), (begun, self._clock()))]
+        return Seen(frame, replace(faces, answers=answers), raw, shown, self.runner.labels, *ms)
 
     def warm_up(self) -> None:
         """Ask everything once, so that the first frame is as fast as the others; nothing is remembered of it."""

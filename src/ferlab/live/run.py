@@ -1,14 +1,31 @@
-"""Frames of a camera, a stream or a video with their faces and answers, as they come."""
+"""A session: the frames of a source with their faces and answers, as they come."""
 
+import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 from ferlab.errors import ConfigError, LiveError, SpecError
+from ferlab.formats import open_model
+from ferlab.live import yunet
+from ferlab.live.camera import Camera, Hints
+from ferlab.live.detect import detector
 from ferlab.live.frame import Frame
+from ferlab.live.motion import Sparing
 from ferlab.live.pipeline import Pipeline, Seen
+from ferlab.live.session import Session, Tally
+from ferlab.live.settings import LiveConfig, SmoothConfig
+from ferlab.live.sources import opened
+from ferlab.provenance import command_line, commit, machine, processor
+from ferlab.runner import Runner
+from ferlab.screen import Screen
 
 GIVE_UP = 5  # frames that fail one after the other, after which the session ends
 BACK_OFF_S = 0.1  # seconds to wait after the first of them; twice as long after each more
+END, TIME, STOP = "the source ended", "the seconds were over", "it was stopped"
 
 
 def watch(
@@ -48,3 +65,143 @@ def watch(
             continue
         failures = 0
         yield seen
+
+
+class Live:
+    """What a model says of a source: iterate over it, once, for a `Seen` a frame. All is closed when that ends.
+
+    Attributes:
+        settings: as given.
+        runner: the model.
+        pipeline: what becomes of a frame.
+        tally: what was seen up to now.
+        camera: the camera, once it is read; None for files.
+        ended: why it ended, once it has.
+
+    Args:
+        settings: what to watch, and how.
+        say: told, in a sentence, what a person should know.
+        stopped: whether to end after this frame.
+
+    Raises:
+        ConfigError, DataError, BundleError, ExportError: something of the settings is not there, or does not fit.
+    """
+
+    def __init__(
+        self,
+        settings: LiveConfig,
+        say: Callable[[str], None] = lambda line: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.settings, self._say, self._stopped = settings, say, stopped
+        smoothing = settings.smoothing
+        self._source = opened(settings.source, settings.backend, settings.fps, settings.paced, stopped)
+        self.runner = open_model(settings.bundle, settings.device, settings.threads)
+        self._sha256 = sha256(self.runner)
+        found = detector(
+            settings.detect, settings.detector_file, settings.score, settings.smallest, say, yunet.LIVE
+        )  # fmt: skip
+        if self.runner.spec.face.aligned and found.name == "haar":
+            raise ConfigError(
+                "detect must be yunet for a model whose faces have level eyes, got haar; use detect=yunet"
+            )
+        self.detector = Sparing(found) if settings.search == "adaptive" else found
+        self.pipeline = Pipeline(self.runner, self.detector, smoothing)
+        self.pipeline.warm_up()
+        self.tally, self.ended = Tally(), STOP
+        self.camera: Camera | None = None
+
+    def __iter__(self) -> Generator[Seen, None, None]:
+        """Each frame, once it is written to the session's folder.
+
+        Raises:
+            DataError: the source is gone, a file is broken, or the session cannot be written.
+            LiveError: too many frames failed one after the other.
+        """
+        settings = self.settings
+        with ExitStack() as held:
+            session = None
+            if settings.out not in (None, "-"):
+                folder = Path(str(settings.out)).expanduser()
+                session = held.enter_context(Session(folder, self.runner.spec, settings.top))
+                held.callback(lambda: session.close(self.summary()) if self.tally.frames else session.discard())
+            frames = held.enter_context(self._source)
+            self.camera = frames if isinstance(frames, Camera) else None
+            self.tally, told = Tally(), Hints()
+            try:
+                for each in watch(frames, self.pipeline, self._failed):
+                    taken = self.camera.age(each.frame) - each.pipeline_ms / 1e3 if self.camera else 0.0
+                    seen = replace(each, age_ms=1e3 * max(0.0, taken))
+                    self.tally.count(seen)
+                    if session is not None:
+                        session.write(seen)
+                    if self.camera and not settings.paced:
+                        told.say(self.camera.counts, self._say)
+                    yield seen
+                    if self._stopped():
+                        return
+                    if settings.seconds and self.tally.media >= settings.seconds:
+                        self.ended = TIME
+                        return
+                self.ended = STOP if self._stopped() else END
+            except Exception as error:
+                self.ended = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                raise
+
+    def _failed(self, error: Exception) -> None:
+        self.tally.errors += 1
+        self._say(f"frame left out: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+
+    def summary(self) -> dict[str, Any]:
+        """What session.json holds, plain values."""
+        spec, provenance, counts = self.runner.spec, self.runner.provenance, self.camera and self.camera.counts
+        searched = {"searched": self.detector.searched} if isinstance(self.detector, Sparing) else {}
+        return {
+            "ended": self.ended,
+            "began": self.tally.date.isoformat(timespec="seconds"),
+            "command": command_line(),
+            "commit": commit(),
+            "model": {
+                "spec": spec.digest,
+                "sha256": self._sha256,
+                "name": self.runner.model.get("name"),
+                "dataset": provenance.get("dataset"),
+                "labels": list(self.runner.labels),
+            },
+            "settings": asdict(self.settings),
+            "smoothing": asdict(self.settings.smoothing),
+            "detector": self.detector.name,
+            **self.tally.summary(),
+            **searched,
+            "camera": counts and {**asdict(counts), "fps": counts.fps},
+            "machine": {**machine(), "processor": processor()},
+        }
+
+
+def live(bundle: str | Path, source: str | int | Path = 0, **settings: Any) -> Live:
+    """What a model says of a camera, a stream, a video or pictures, as it comes: `for seen in ferlab.live(…)`.
+
+    Each `Seen` has `frame` (with its picture), `people` (a `Person` a face, with `track`, `box`, `label`, `confidence`,
+    `expression` and the like), and how long it took. Leave the loop when you like: all is closed then.
+
+    Args:
+        bundle: a bundle's folder, its run's, or an exported file.
+        source: a camera's number, an address, a video, a folder of pictures or a glob.
+        settings: the keys of conf/live.yaml; `smooth` is a dict or a `SmoothConfig`.
+
+    Raises:
+        TypeError: a key that is none.
+        ConfigError, DataError, BundleError, ExportError: something is not there, or does not fit.
+    """
+    smooth = settings.pop("smooth", {})
+    smooth = SmoothConfig(**smooth) if isinstance(smooth, dict) else smooth
+    return Live(LiveConfig(str(bundle), str(source), smooth=smooth, **settings), Screen(stderr=True).say)
+
+
+def sha256(runner: Runner) -> str | None:
+    """Of the file with a model's weights; None if it was not read from one."""
+    if runner.path is None:
+        return None
+    file = runner.path / "weights.safetensors" if runner.path.is_dir() else runner.path
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,23 +1,31 @@
-"""What a session leaves: a line a frame while it runs, and a summary at its end. No pictures."""
+"""What a session leaves: a line a frame and a row a face while it runs, and a summary at its end. No pictures."""
 
+import csv
+import errno
+import io
 import json
-import platform
 import statistics
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 import numpy as np
 
-from ferlab.errors import ConfigError
-from ferlab.files import why_unwritable, write_json
+from ferlab.errors import ConfigError, DataError
+from ferlab.evaluation.text import no_formula
+from ferlab.files import remove_empty, why_unwritable, write_json
 from ferlab.live.pipeline import Seen
+from ferlab.spec import ModelSpec
 
-FRAMES, SUMMARY = "frames.jsonl", "session.json"
+FRAMES, TABLE, SUMMARY = "frames.jsonl", "frames.csv", "session.json"
+PLACE = ("frame", "time", "track", "left", "top", "width", "height", "score")
+SAID = ("label", "confidence", "uncertain", "second", "unsmoothed")
 
 
 @dataclass
@@ -31,6 +39,7 @@ class Tally:
         uncertain: faces whose label was.
         errors: frames that failed.
         media: time of the last frame since the first, s: of a video, how much of it was seen.
+        begun, date: when it began, by the monotonic clock in s, and in UTC.
         ms: name of a duration -> milliseconds of the last frames.
     """
 
@@ -41,22 +50,22 @@ class Tally:
     uncertain: int = 0
     errors: int = 0
     begun: float = field(default_factory=time.monotonic)
+    date: datetime = field(default_factory=lambda: datetime.now(UTC))
     media: float = 0.0
     ms: dict[str, list[float]] = field(default_factory=dict)
 
     _first: float = 0.0
     LAST = 100_000  # frames whose durations are kept: an hour at 28 frames a second
 
-    def count(self, seen: Seen, names: tuple[str, ...], end_to_end_ms: float) -> None:
+    def count(self, seen: Seen) -> None:
         """Add a frame."""
         self._first = seen.frame.time if not self.frames else self._first
         self.media = seen.frame.time - self._first
         self.frames, self.faces = self.frames + 1, self.faces + len(seen.faces)
         self.tracks = max(self.tracks, int(seen.faces.ids.max(initial=-1)) + 1)
-        self.labels.update(names[face.label] for face in seen.shown)
+        self.labels.update(seen.names[face.label] for face in seen.shown)
         self.uncertain += sum(face.uncertain for face in seen.shown)
-        took = {"detector": seen.detector_ms, "classifier": seen.classifier_ms, "end_to_end": end_to_end_ms}
-        for name, value in took.items():
+        for name, value in _took(seen).items():
             values = self.ms.setdefault(name, [])
             values.append(value)
             del values[: -self.LAST]
@@ -81,80 +90,140 @@ class Tally:
         }
 
 
-def plain(seen: Seen, names: tuple[str, ...], top: int, end_to_end_ms: float) -> dict[str, Any]:
+def _took(seen: Seen) -> dict[str, float]:
+    """What is said of a frame's durations, ms."""
+    names = ("age", "detector", "classifier", "end_to_end")
+    return {name: getattr(seen, f"{name}_ms") for name in names}
+
+
+def plain(seen: Seen, top: int) -> dict[str, Any]:
     """A frame as frames.jsonl has it; times in s, durations in ms, boxes in pixels."""
     faces: list[dict[str, Any]] = []
-    expression, affect = (seen.faces.answers.get(head) for head in ("expression", "affect"))
-    for i in range(len(seen.faces)):
-        face: dict[str, Any] = {
-            "track": int(seen.faces.ids[i]),
-            "box": [round(float(value), 1) for value in seen.faces.boxes[i]],
-            "score": round(float(seen.faces.scores[i]), 3),
-        }
-        if expression is not None:
-            shown, shares = seen.shown[i], expression[i]
-            best = np.argsort(-shares, kind="stable")[:top].tolist()
+    for each in seen.people:
+        face = {"track": each.track, "box": [round(v, 1) for v in each.box], "score": round(each.score, 3)}
+        if each.label is not None and each.confidence is not None:
             face |= {
-                "label": names[shown.label],
-                "confidence": round(float(shares[shown.label]), 4),
-                "uncertain": shown.uncertain,
-                "second": None if shown.second is None else names[shown.second],
-                "expression": {names[j]: round(float(shares[j]), 4) for j in best},
-                "unsmoothed": names[int(seen.raw[i].argmax())],
+                "label": each.label,
+                "confidence": round(each.confidence, 4),
+                "uncertain": each.uncertain,
+                "second": each.second,
+                "expression": {name: round(share, 4) for name, share in list(each.expression.items())[:top]},
+                "unsmoothed": each.unsmoothed,
             }
-        if affect is not None:
-            face |= {"valence": round(float(affect[i][0]), 4), "arousal": round(float(affect[i][1]), 4)}
+        if each.valence is not None and each.arousal is not None:
+            face |= {"valence": round(each.valence, 4), "arousal": round(each.arousal, 4)}
         faces.append(face)
-    took = {"detector_ms": seen.detector_ms, "classifier_ms": seen.classifier_ms, "end_to_end_ms": end_to_end_ms}
-    return {
-        "frame": seen.frame.index,
-        "time": round(seen.frame.time, 4),
-        "faces": faces,
-        **{name: round(value, 2) for name, value in took.items()},
-    }
+    took = {f"{name}_ms": round(value, 2) for name, value in _took(seen).items()}
+    return {"frame": seen.frame.index, "time": round(seen.frame.time, 4), "faces": faces, **took}
+
+
+def columns(spec: ModelSpec) -> list[str]:
+    """Of frames.csv."""
+    affect = ("valence", "arousal") if spec.affect else ()
+    return [*PLACE, *((*SAID, *spec.expression) if spec.expression else ()), *affect]
+
+
+def rows(seen: Seen) -> list[list[Any]]:
+    """The faces of a frame as frames.csv has them, with a probability for every label in the model's order."""
+    found = []
+    for each in seen.people:
+        row: list[Any] = [seen.frame.index, round(seen.frame.time, 4), each.track, *(round(v, 1) for v in each.box)]
+        row.append(round(each.score, 3))
+        if each.label is not None and each.confidence is not None:
+            row += [each.label, round(each.confidence, 6), str(each.uncertain).lower(), each.second, each.unsmoothed]
+            row += [round(each.expression[name], 6) for name in seen.names]
+        found.append([*row, *(round(value, 6) for value in (each.valence, each.arousal) if value is not None)])
+    return found
+
+
+class Growing:
+    """A file that grows by whole parts: no buffer, so that a part is with the system when `write` returns.
+
+    Args:
+        path: of a file that is not there yet; FileExistsError if it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: IO[bytes] = open(path, "xb", buffering=0)  # noqa: SIM115
+
+    def write(self, text: str) -> None:
+        """Add to the file; OSError, such as of a full disk, after which nothing of it is there."""
+        end, content = self._file.tell(), text.encode(errors="backslashreplace")
+        try:
+            if self._file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, "No space left on device", self._file.name)
+        except OSError:
+            self._file.truncate(end)
+            raise
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
 
 
 class Session:
-    """A folder with frames.jsonl, whole lines after whatever ends the program, and session.json once it ends.
+    """A folder with frames.jsonl and frames.csv, whole after whatever ends the program, and session.json at the end.
+
+    A context.
 
     Args:
         folder: a new one, or one without a session.
+        spec: of the model.
+        top: labels a face in frames.jsonl; frames.csv has all.
 
     Raises:
         ConfigError: there is a session in it, or it cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, spec: ModelSpec, top: int) -> None:
+        self.folder, self.spec, self.top = folder, spec, top
 
     def __enter__(self) -> Self:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            # No buffer: a line is with the system when `write` returns, whatever becomes of this process.
-            self._lines: IO[bytes] = open(self.folder / FRAMES, "xb", buffering=0)
-        except FileExistsError as error:
-            raise ConfigError(f"out={self.folder} must hold no session yet, got one; name another folder") from error
-        except OSError as error:
-            raise ConfigError(f"cannot write to out={self.folder}: {why_unwritable(error)}") from error
+        with ExitStack() as held:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._lines = held.enter_context(closing(Growing(self.folder / FRAMES)))
+                self._table = held.enter_context(closing(Growing(self.folder / TABLE)))
+            except FileExistsError as error:
+                raise ConfigError(f"out={self.folder} must hold no session yet, got one; name another folder") \
+                    from error  # fmt: skip
+            except OSError as error:
+                raise ConfigError(f"cannot write to out={self.folder}: {why_unwritable(error)}") from error
+            self._table.write(_csv([columns(self.spec)]))
+            self._held = held.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lines.close()
+        self._held.close()
 
-    def write(self, line: Mapping[str, Any]) -> None:
-        """Add a frame; OSError, such as of a full disk, after which the line is not there in part."""
-        end = self._lines.tell()
-        content = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    def write(self, seen: Seen) -> None:
+        """Add a frame; DataError if that cannot be done, after which no part of a line is there."""
         try:
-            if self._lines.write(content) != len(content):
-                raise OSError(28, "No space left on device")
-        except OSError:
-            self._lines.truncate(end)
-            raise
+            self._lines.write(json.dumps(plain(seen, self.top), ensure_ascii=False, allow_nan=False) + "\n")
+            self._table.write(_csv(rows(seen)))
+        except OSError as error:
+            raise DataError(
+                f"cannot write to {self.folder}: {why_unwritable(error)}; all before frame {seen.frame.index} is there"
+            ) from error
+
+    def discard(self) -> None:
+        """Remove what was made, for nothing was seen: the camera did not open."""
+        for name in (FRAMES, TABLE):
+            (self.folder / name).unlink(missing_ok=True)
+        remove_empty([self.folder])
 
     def close(self, summary: Mapping[str, Any]) -> None:
-        """Write session.json."""
-        machine = {"platform": platform.platform(), "python": platform.python_version()}
-        write_json(self.folder / SUMMARY, {**summary, "machine": machine})
+        """Write session.json; DataError if that cannot be done."""
+        try:
+            write_json(self.folder / SUMMARY, dict(summary))
+        except OSError as error:
+            raise DataError(f"cannot write {self.folder / SUMMARY}: {why_unwritable(error)}") from error
+
+
+def _csv(table: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    safe = ([no_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in table)
+    csv.writer(text, lineterminator="\n").writerows(safe)
+    return text.getvalue()

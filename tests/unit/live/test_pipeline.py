@@ -130,9 +130,26 @@ def test_warming_up_leaves_no_trace() -> None:
 
 
 def test_durations_are_of_each_part() -> None:
-    ticks = iter([1.0, 1.25, 2.0])
+    ticks = iter([1.0, 1.25, 2.0, 2.5])
     seen = Pipeline(Runner(), Whole(), PRESETS["raw"], clock=lambda: next(ticks))(frame())
-    assert (seen.detector_ms, seen.classifier_ms) == (250, 750)
+    assert (seen.detector_ms, seen.classifier_ms, seen.end_to_end_ms) == (250, 750, 1500)
+
+
+def test_a_frame_that_is_a_face_is_not_cut() -> None:
+    runner = Runner()
+    runner.spec = replace(SPEC, face=FaceCrop(margin=0.25, aligned=True))
+    Pipeline(runner, Whole(), PRESETS["raw"])(frame())
+    assert np.array_equal(runner.asked[-1][0], SPEC.prepare(frame().image))
+
+
+def test_people_are_what_is_said_of_each_face() -> None:
+    seen = Pipeline(Runner(), Boxes([10, 10, 40, 40], [120, 20, 60, 60]), PRESETS["raw"])(frame(light=51))
+    dark, darker = seen.people[0], seen.people[1]
+    assert (dark.track, dark.box, dark.score, dark.label, dark.confidence) == (0, (10, 10, 40, 40), 1, "dark", 1)
+    assert darker.expression == pytest.approx({"dark": 0.8, "light": 0.2})
+    assert list(darker.expression) == ["dark", "light"]
+    assert (darker.valence, darker.arousal) == pytest.approx((0.2, -0.2))
+    assert (darker.unsmoothed, darker.uncertain, darker.second) == ("dark", False, None)
 
 
 def failing(pattern: str):

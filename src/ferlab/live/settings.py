@@ -1,0 +1,69 @@
+"""What a session is told: the keys of conf/live.yaml, which explains them, and the arguments of `ferlab.live`."""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+
+from ferlab.catalogue import choice, choices
+from ferlab.errors import ConfigError, suggest
+from ferlab.live.smooth import PRESETS, Smoothing
+
+SEARCH = ("every", "adaptive")
+
+
+@dataclass
+class SmoothConfig:
+    """What `smooth.…` changes of the preset; None leaves it. See `Smoothing`."""
+
+    filter: str | None = None
+    window: float | None = None
+    streak: float | None = None
+    strong: float | None = None
+    certain: float | None = None
+    close: float | None = None
+
+
+@dataclass
+class LiveConfig:
+    """Keys of conf/live.yaml.
+
+    Raises:
+        ConfigError: a value that means nothing.
+    """
+
+    bundle: str = "???"  # OmegaConf's sign of a key that must be given
+    source: str = "0"
+    out: str | None = None
+    preset: str = choice("stable", PRESETS)
+    smooth: SmoothConfig = field(default_factory=SmoothConfig)
+    detect: str = choice("auto", "ferlab.live.detect:DETECT")
+    detector_file: str | None = None
+    search: str = choice("every", SEARCH)
+    score: float = 0.6
+    smallest: int = 40
+    backend: str = choice("any", "ferlab.live.camera:BACKENDS")
+    fps: float = 25.0
+    paced: bool = False
+    seconds: float | None = None
+    top: int = 3
+    device: str = "cpu"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a value that means nothing."""
+        for each in fields(self):  # `config.typed` says the same, but Python's users do not come by there
+            known, value = choices(type(self), each.name), getattr(self, each.name)
+            if known and value not in known:
+                raise ConfigError(f"unknown {each.name} '{value}'; {suggest(str(value), known)}")
+        if not 0 < self.score <= 1:
+            raise ConfigError(f"score must be above 0 and at most 1, got {self.score}")
+        for key in ("top", "smallest", "threads"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key} must be at least 1, got {getattr(self, key)}")
+        for key in ("fps", "seconds"):
+            if (value := getattr(self, key)) is not None and not value > 0:
+                raise ConfigError(f"{key} must be above 0, got {value}")
+
+    @property
+    def smoothing(self) -> Smoothing:
+        """The preset with what `smooth` changes of it; ConfigError for a value that means nothing."""
+        changed = {key: value for key, value in asdict(self.smooth).items() if value is not None}
+        return replace(PRESETS[self.preset], **changed)
