@@ -10,7 +10,6 @@ from typing import Any
 
 from ferlab.errors import ConfigError, LiveError, SpecError
 from ferlab.formats import open_model
-from ferlab.live import yunet
 from ferlab.live.camera import Camera, Hints
 from ferlab.live.detect import detector
 from ferlab.live.frame import Frame
@@ -99,7 +98,7 @@ class Live:
         self.runner = open_model(settings.bundle, settings.device, settings.threads)
         self._sha256 = sha256(self.runner)
         found = detector(
-            settings.detect, settings.detector_file, settings.score, settings.smallest, say, yunet.LIVE
+            settings.detect, settings.detector_file, settings.score, settings.smallest, say, [settings.side]
         )  # fmt: skip
         if self.runner.spec.face.aligned and found.name == "haar":
             raise ConfigError(

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 from ferlab.catalogue import choice, choices
 from ferlab.errors import ConfigError, suggest
+from ferlab.live import yunet
 from ferlab.live.smooth import PRESETS, Smoothing
 
 SEARCH = ("every", "adaptive")
@@ -37,6 +38,7 @@ class LiveConfig:
     detect: str = choice("auto", "ferlab.live.detect:DETECT")
     detector_file: str | None = None
     search: str = choice("every", SEARCH)
+    side: int = yunet.LIVE[0]
     score: float = 0.6
     smallest: int = 40
     backend: str = choice("any", "ferlab.live.camera:BACKENDS")
@@ -55,7 +57,7 @@ class LiveConfig:
                 raise ConfigError(f"unknown {each.name} '{value}'; {suggest(str(value), known)}")
         if not 0 < self.score <= 1:
             raise ConfigError(f"score must be above 0 and at most 1, got {self.score}")
-        for key in ("top", "smallest", "threads"):
+        for key in ("top", "smallest", "side", "threads"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} must be at least 1, got {getattr(self, key)}")
         for key in ("fps", "seconds"):
