@@ -52,7 +52,6 @@ class Changes:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self._shown: dict[int, int] = {}
-        self._hinted: set[str] = set()
 
     def __call__(self, seen: "Seen") -> Iterator[str]:
         """A sentence for each face whose label is new."""
