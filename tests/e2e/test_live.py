@@ -126,8 +126,12 @@ def test_ctrl_c_ends_a_camera_with_all_files_whole(
     tmp_path: Path, bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("ferlab.live.sources.open_capture", lambda source, backend: Endless())
-    assert live(f"bundle={tmp_path / 'run'}", "source=0", "detect=none", f"out={tmp_path / 's'}") == 0
+    assert (
+        live(f"bundle={tmp_path / 'run'}", "source=rtsp://me:secret@host/1", "detect=none", f"out={tmp_path / 's'}")
+        == 0
+    )
     document = json.loads((tmp_path / "s" / SUMMARY).read_text())
+    assert "secret" not in (tmp_path / "s" / SUMMARY).read_text()
     lines = [json.loads(line) for line in (tmp_path / "s" / FRAMES).read_text().splitlines()]
     assert 0 < document["frames"] == len(lines) <= document["camera"]["captured"]
     assert "session" in capsys.readouterr().out

@@ -22,6 +22,7 @@ def live(invocation: "Invocation") -> None:
     settings = config.typed(config.compose(invocation.command.config, invocation.overrides), LiveConfig)
 
     from ferlab.interrupt import listening
+    from ferlab.live.camera import shown
     from ferlab.live.rows import print_json
     from ferlab.live.run import Live
     from ferlab.live.session import plain
@@ -34,7 +35,7 @@ def live(invocation: "Invocation") -> None:
             torch.set_num_threads(settings.threads)
         screen.say(f"model   {watched.runner!r}")
         screen.say(f"faces   detect={watched.detector.name}, search={settings.search}, preset={settings.preset}")
-        screen.say(f"source  {settings.source}; Ctrl-C ends")
+        screen.say(f"source  {shown(settings.source)}; Ctrl-C ends")
         changes = Changes(watched.runner.labels)
         with closing(iter(watched)) as frames:
             for seen in frames:
@@ -79,8 +80,9 @@ def closing_lines(watched: "Live") -> list[str]:
         whole = "from capture to answer" if counts else "all together"
         lines.append(f"time    detector {ms['detector']}, classifier {ms['classifier']}, {whole} {ms['end_to_end']}")
     if counts and counts.fps is not None:
+        by = f" by {counts.backend}" if counts.backend else ""
         lines.append(
-            f"camera  {counts.fps:.1f} frames/s, {counts.dropped:,} of {counts.captured:,} dropped for newer ones; "
+            f"camera  {counts.fps:.1f} frames/s{by}, {counts.dropped:,} of {counts.captured:,} dropped for newer ones; "
             f"frames were {found['ms']['age']['p50']:.1f} ms old when they were taken"
         )
     if tally.labels:

@@ -1,6 +1,7 @@
 """A camera or a stream: the newest frame, whatever the speed of what comes after. Its own thread reads."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import Any, Protocol, Self
 import cv2
 import numpy as np
 
-from ferlab.errors import DataError, suggest
+from ferlab.errors import ConfigError, DataError, FerlabError, suggest
 from ferlab.live.frame import Frame
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # it speaks to the terminal by itself
@@ -47,6 +48,7 @@ class Counts:
     """What a camera did.
 
     Attributes:
+        backend: of OpenCV that opened it.
         begun: when its first frame came, by the clock, s.
         captured: frames that it gave.
         dropped: those of them that nobody took, for newer ones came.
@@ -56,6 +58,7 @@ class Counts:
         seconds: from its first frame to its last.
     """
 
+    backend: str | None = None
     begun: float = 0.0
     captured: int = 0
     dropped: int = 0
@@ -95,22 +98,34 @@ class Hints:
 
 
 def open_capture(source: str, backend: str = "any") -> Capture:
-    """OpenCV's capture of a camera, by its number, or of an RTSP or HTTP address; DataError if it cannot be opened."""
-    if backend not in BACKENDS:
-        raise DataError(f"unknown backend '{backend}' of a camera; {suggest(backend, BACKENDS)}")
+    """OpenCV's capture of a camera, by its number, or of an RTSP or HTTP address.
+
+    Raises:
+        DataError: it cannot be opened, or it is a clip.
+        ConfigError: no such backend here.
+    """
+    here = ["any", *(name for name, number in BACKENDS.items() if cv2.videoio_registry.hasBackend(number))]
+    if backend not in here:
+        raise ConfigError(f"backend must be one of this machine's, got {backend}; {suggest(backend, here)}")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # its warnings on the way; the error below says it
+    name, stream = shown(source), "://" in source
     capture = cv2.VideoCapture(int(source) if source.isdigit() else source, BACKENDS[backend])
     if not capture.isOpened():
+        if stream:
+            raise DataError(f"stream {name} cannot be opened; check the address, the server, and user and password")
         raise DataError(
-            f"camera {source} cannot be opened (backend {backend}); check that it is plugged in, allowed and not in "
-            "use, or try another number or backend"
+            f"camera {name} cannot be opened (backend {backend}); check that it is plugged in, allowed and not in use, "
+            "or try another number or backend"
         )
-    if "://" in source and (count := int(capture.get(cv2.CAP_PROP_FRAME_COUNT))) > 0:
+    if stream and (count := int(capture.get(cv2.CAP_PROP_FRAME_COUNT))) > 0:
         capture.release()  # at its end it would be taken for a camera that is gone, and begin again
-        raise DataError(
-            f"{source} must be a live stream, got a clip of {count:,} frames; download it and give the file"
-        )
+        raise DataError(f"{name} must be a live stream, got a clip of {count:,} frames; download it and give the file")
     return capture
+
+
+def shown(source: str) -> str:
+    """A source as it is shown and stored: an address without user and password."""
+    return re.sub(r"(?<=://)[^/]*@", "…@", source)
 
 
 class Camera:
@@ -138,7 +153,7 @@ class Camera:
         stopped: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.source, self.counts = source, Counts()
+        self.source, self.counts = shown(source), Counts()
         self._open, self._clock, self._patience, self._silence = open_it, clock, patience, silence
         self._again, self._stopped, self._sleep = again, stopped, sleep
         self._news = Condition()
@@ -173,7 +188,7 @@ class Camera:
         while not self._stopped():
             frame, over, error = self._next(patience)
             if error is not None:
-                raise error if isinstance(error, DataError) else DataError(f"camera {self.source} failed: {error}")
+                raise error if isinstance(error, FerlabError) else DataError(f"camera {self.source} failed: {error}")
             if frame is None and (over or self._stopped()):
                 return
             if frame is None:
@@ -219,6 +234,8 @@ class Camera:
 
     def _read_until_silent(self, capture: Capture) -> None:
         """Keep the frames of a capture until it gives none, and let it go."""
+        if hasattr(capture, "getBackendName"):
+            self.counts.backend = capture.getBackendName()
         try:
             while not self._over:
                 there, image = capture.read()

@@ -10,7 +10,7 @@ from typing import Any
 
 from ferlab.errors import ConfigError, LiveError, SpecError
 from ferlab.formats import open_model
-from ferlab.live.camera import Camera, Hints
+from ferlab.live.camera import Camera, Hints, shown
 from ferlab.live.detect import detector
 from ferlab.live.frame import Frame
 from ferlab.live.motion import Sparing
@@ -154,11 +154,12 @@ class Live:
     def summary(self) -> dict[str, Any]:
         """What session.json holds, plain values."""
         spec, provenance, counts = self.runner.spec, self.runner.provenance, self.camera and self.camera.counts
+        source = self.settings.source
         searched = {"searched": self.detector.searched} if isinstance(self.detector, Sparing) else {}
         return {
             "ended": self.ended,
             "began": self.tally.date.isoformat(timespec="seconds"),
-            "command": command_line(),
+            "command": command_line().replace(source, shown(source)),
             "commit": commit(),
             "model": {
                 "spec": spec.digest,
@@ -167,7 +168,7 @@ class Live:
                 "dataset": provenance.get("dataset"),
                 "labels": list(self.runner.labels),
             },
-            "settings": asdict(self.settings),
+            "settings": {**asdict(self.settings), "source": shown(source)},
             "smoothing": asdict(self.settings.smoothing),
             "detector": self.detector.name,
             **self.tally.summary(),

@@ -1,12 +1,13 @@
 import time
 from collections.abc import Iterator
 from threading import Event
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from ferlab.errors import DataError
-from ferlab.live.camera import Camera, open_capture
+from ferlab.errors import DataError, FerlabError
+from ferlab.live.camera import Camera, open_capture, shown
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 
@@ -109,6 +110,21 @@ def test_a_wait_for_a_camera_can_be_ended() -> None:
     assert time.monotonic() - begun < 3
 
 
+def test_a_stream_that_is_a_clip_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = SimpleNamespace(isOpened=lambda: True, get=lambda what: 300.0, release=lambda: None)
+    monkeypatch.setattr("cv2.VideoCapture", lambda source, backend: clip)
+    with pytest.raises(
+        DataError, match=r"http://host/a\.mp4 must be a live stream, got a clip of 300 frames; download it"
+    ):
+        open_capture("http://host/a.mp4")
+    assert open_capture("0") is clip
+
+
+def test_no_password_is_shown() -> None:
+    assert shown("rtsp://me:sec@ret@host:554/a") == "rtsp://…@host:554/a"
+    assert [shown(each) for each in ("0", "a@b.mp4", "http://host/@x")] == ["0", "a@b.mp4", "http://host/@x"]
+
+
 def hang(*arguments: object) -> Iterator[np.ndarray]:
     yield PICTURE
     time.sleep(0.5)
@@ -124,13 +140,17 @@ def hang(*arguments: object) -> Iterator[np.ndarray]:
         ),
         (lambda: 1 / 0, "camera 7 failed: division by zero"),
         (lambda: open_capture("1234"), r"camera 1234 cannot be opened \(backend any\); check that it is plugged in"),
-        (lambda: open_capture("0", "v4l"), "unknown backend 'v4l' of a camera; did you mean 'v4l2'"),
+        (lambda: open_capture("0", "msmf"), "backend must be one of this machine's, got msmf; one of: any"),
+        (
+            lambda: open_capture("rtsp://me:secret@127.0.0.1:9/a"),
+            "stream rtsp://…@127.0.0.1:9/a cannot be opened; check",
+        ),
     ],
 )
 def test_a_camera_that_fails_says_so_in_time(open_it, said: str) -> None:
     begun = time.monotonic()
     with (
-        pytest.raises(DataError, match=said),
+        pytest.raises(FerlabError, match=said),
         Camera("7", open_it, patience=0.1 if "0" in said else 5, silence=0.1) as it,
     ):
         list(it)
