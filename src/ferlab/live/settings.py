@@ -20,6 +20,8 @@ class SmoothConfig:
     strong: float | None = None
     certain: float | None = None
     close: float | None = None
+    snap: float | None = None
+    transition: float | None = None
 
 
 @dataclass

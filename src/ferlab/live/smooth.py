@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from ferlab.errors import ConfigError, suggest
 
+MOST = 10_000  # answers of a face that are held, whatever its frames' times are: a minute at 167 frames a second
+
 Shares = npt.NDArray[np.float64]
 
 
@@ -40,7 +42,7 @@ class Average:
     """The mean of the last `window` seconds."""
 
     window: float
-    _past: deque[tuple[float, Shares]] = field(default_factory=deque, init=False, repr=False)
+    _past: deque[tuple[float, Shares]] = field(default_factory=lambda: deque(maxlen=MOST), init=False, repr=False)
 
     def __call__(self, time: float, shares: Shares) -> Shares:
         """See `Filter`."""
@@ -141,6 +143,7 @@ class Smoothing:
     Attributes:
         filter: "none", "average", "adaptive" or "exponential".
         window: of the filter, s.
+        snap, transition: of the adaptive filter, see `Adaptive`.
         streak, strong: see `Hold`.
         certain: probability below which the shown label is called uncertain.
         close: lead below which the second label is named too.
@@ -155,12 +158,14 @@ class Smoothing:
     strong: float = 0.8
     certain: float = 0.45
     close: float = 0.1
+    snap: float = 0.35
+    transition: float = 0.10
 
     def __post_init__(self) -> None:
         for name in ("window", "streak"):
             if not 0 <= getattr(self, name) < 60:
                 raise ConfigError(f"{name} must be from 0 to 60 seconds, got {getattr(self, name)}")
-        for name in ("strong", "certain", "close"):
+        for name in ("strong", "certain", "close", "snap", "transition"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
         if self.filter not in ("none", *FILTERS):
@@ -230,10 +235,14 @@ class Smoother:
 
 def make_filter(how: Smoothing) -> Filter | None:
     """A new filter for one face; None leaves answers as they are."""
-    return FILTERS[how.filter](how.window) if how.filter != "none" and how.window else None
+    return FILTERS[how.filter](how) if how.filter != "none" and how.window else None
 
 
-FILTERS: dict[str, Callable[[float], Filter]] = {"average": Average, "adaptive": Adaptive, "exponential": Exponential}
+FILTERS: dict[str, Callable[[Smoothing], Filter]] = {
+    "average": lambda how: Average(how.window),
+    "adaptive": lambda how: Adaptive(how.window, how.snap, how.transition),
+    "exponential": lambda how: Exponential(how.window),
+}
 PRESETS = {
     "raw": Smoothing("none", 0, 0, certain=0, close=0),
     "fast": Smoothing("exponential", 0.15, 0.1),

@@ -152,6 +152,25 @@ def test_people_are_what_is_said_of_each_face() -> None:
     assert (darker.unsmoothed, darker.uncertain, darker.second) == ("dark", False, None)
 
 
+class Passing:
+    """A new face every second, elsewhere, which stays for half of one."""
+
+    name = "passing"
+
+    def __call__(self, frame: Frame) -> Faces:
+        place = 60.0 * (int(frame.time) % 3)
+        return Faces.found(np.array([[place, 10, 40, 40]] if frame.time % 1 < 0.5 else np.zeros((0, 4))))
+
+
+def test_nothing_is_kept_of_faces_that_are_gone() -> None:
+    pipeline = Pipeline(Runner(), Passing(), PRESETS["stable"])
+    for number in range(30 * 30):
+        seen = pipeline(frame(number))
+    kept = [pipeline._track._tracks, pipeline._track.heirs, pipeline._steady._traces, pipeline._smooth._tracks]
+    assert max(map(len, kept)) <= 4
+    assert len(seen.faces) == 0
+
+
 def failing(pattern: str):
     """A pipeline that fails at each x."""
     marks = iter(pattern)

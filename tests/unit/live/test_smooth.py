@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ferlab.errors import ConfigError
-from ferlab.live.smooth import PRESETS, Adaptive, Average, Exponential, Hold, Shown, Smoother, Smoothing, gap
+from ferlab.live.smooth import MOST, PRESETS, Adaptive, Average, Exponential, Hold, Shown, Smoother, Smoothing, gap
 
 SURE, DOUBT, OTHER = np.array([0.9, 0.05, 0.05]), np.array([0.4, 0.35, 0.25]), np.array([0.05, 0.9, 0.05])
 
@@ -35,6 +35,26 @@ def test_the_adaptive_filter_takes_what_the_newest_answer_allows() -> None:
     leads = np.array([0.5, 0.3, 0.2])
     assert after(leads) == pytest.approx((5 * DOUBT + leads) / 6)  # since 0.5 s
     assert after(DOUBT) == pytest.approx((OTHER + DOUBT + DOUBT) / 3)  # at 0, 0.5 and 1 s
+
+
+def test_the_filter_is_as_the_settings_say() -> None:
+    def last(**settings: object) -> np.ndarray:
+        smoother = Smoother(Smoothing(window=1.0, **settings))
+        for i in range(11):
+            smoothed, _ = smoother(i / 10, [1], (OTHER if i < 5 else SURE)[None])
+        return smoothed[0]
+
+    assert last() == pytest.approx(SURE)  # it leads by 0.85: the last tenth
+    assert last(snap=0.9) == pytest.approx(SURE)  # the last half
+    assert last(snap=0.9, transition=0.9) == pytest.approx((OTHER + 2 * SURE) / 3)
+    assert last(filter="average") == pytest.approx((5 * OTHER + 6 * SURE) / 11)
+
+
+def test_frames_without_times_fill_no_memory() -> None:
+    average = Average(1.0)
+    for _ in range(MOST + 10):
+        average._remember(0.0, SURE)
+    assert len(average._past) == MOST
 
 
 def test_an_exponential_mean_by_hand() -> None:
