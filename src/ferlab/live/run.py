@@ -104,7 +104,7 @@ class Live:
             raise ConfigError(
                 "detect must be yunet for a model whose faces have level eyes, got haar; use detect=yunet"
             )
-        self.detector = Sparing(found) if settings.search == "adaptive" else found
+        self.detector = Sparing(found, settings.side) if settings.search == "adaptive" else found
         self.pipeline = Pipeline(self.runner, self.detector, smoothing)
         self.pipeline.warm_up()
         self.tally, self.ended = Tally(), STOP
