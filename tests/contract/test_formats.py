@@ -51,9 +51,8 @@ class Case:
 
 CASES = [
     *(Case(name) for name in sorted(SMALL)),
-    Case("custom_cnn", rgb=True, affect=False, graph="logits"),
+    Case("custom_cnn", 96, rgb=True, affect=False, graph="logits"),
     Case("mlp", expression=False),
-    Case("small_resnet", 224, rgb=True, affect=False),
 ]
 # (model, format) -> why it cannot be. It is tried all the same, so that this list stays true.
 IMPOSSIBLE: dict[tuple[str, str], str] = {}
