@@ -105,8 +105,8 @@ class Live:
                 "detect must be yunet for a model whose faces have level eyes, got haar; use detect=yunet"
             )
         self.detector = Sparing(found, settings.side) if settings.search == "adaptive" else found
+        Pipeline(self.runner, found, smoothing).warm_up()
         self.pipeline = Pipeline(self.runner, self.detector, smoothing)
-        self.pipeline.warm_up()
         self.tally, self.ended = Tally(), STOP
         self.camera: Camera | None = None
 

@@ -166,7 +166,13 @@ def test_nothing_is_kept_of_faces_that_are_gone() -> None:
     pipeline = Pipeline(Runner(), Passing(), PRESETS["stable"])
     for number in range(30 * 30):
         seen = pipeline(frame(number))
-    kept = [pipeline._track._tracks, pipeline._track.heirs, pipeline._steady._traces, pipeline._smooth._tracks]
+    kept = [
+        pipeline._track._tracks,
+        pipeline._track.heirs,
+        pipeline._steady._traces,
+        pipeline._smooth._tracks,
+        pipeline._level._tracks,
+    ]
     assert max(map(len, kept)) <= 4
     assert len(seen.faces) == 0
 
