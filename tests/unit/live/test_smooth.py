@@ -51,7 +51,7 @@ def test_the_adaptive_filter_takes_what_the_newest_answer_allows() -> None:
 
 def test_the_filter_is_as_the_settings_say() -> None:
     def last(**settings: object) -> np.ndarray:
-        smoother = Smoother(Smoothing(window=1.0, **settings))
+        smoother = Smoother(Smoothing(**{"filter": "adaptive", "window": 1.0} | settings))
         for i in range(11):
             smoothed, _ = smoother(i / 10, [1], (OTHER if i < 5 else SURE)[None])
         return smoothed[0]
