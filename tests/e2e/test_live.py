@@ -166,6 +166,30 @@ def test_a_camera_that_does_not_open_leaves_no_session(tmp_path: Path, bundle, m
     assert not (tmp_path / "s").exists()
 
 
+def test_a_camera_that_goes_away_leaves_what_was_seen(tmp_path: Path, bundle, monkeypatch, capsys) -> None:
+    class Short(Endless):
+        def read(self) -> tuple[bool, np.ndarray]:
+            self.given += 1
+            return self.given < 4, np.full((48, 64, 3), 7, np.uint8)
+
+    captures = iter([Short()])
+
+    def once(source: str, backend: str) -> Short:
+        if (capture := next(captures, None)) is None:
+            raise DataError("camera 0 cannot be opened")
+        return capture
+
+    monkeypatch.setattr("ferlab.live.sources.open_capture", once)
+    monkeypatch.setattr("ferlab.live.camera.BACK_OFF_S", 0.001)
+    assert live(f"bundle={tmp_path / 'run'}", "source=0", "detect=none", f"out={tmp_path / 's'}") == 1
+    told = capsys.readouterr()
+    assert "5 tries to open it again failed; check that it is plugged in" in told.err
+    assert "with all files whole" in told.out
+    document = json.loads((tmp_path / "s" / SUMMARY).read_text())
+    assert document["ended"].startswith("DataError: camera 0 gives no frames any more")
+    assert document["camera"]["captured"] == 3
+
+
 def test_python_iterates_over_what_the_command_writes(tmp_path: Path, bundle, clip: Path) -> None:
     settings = {"detect": "haar", "smooth": {"streak": 0.1}}
     found = list(ferlab.live(tmp_path / "run", clip, out=str(tmp_path / "a"), **settings))
