@@ -37,18 +37,21 @@ def live(invocation: "Invocation") -> None:
         screen.say(f"faces   detect={watched.detector.name}, search={settings.search}, preset={settings.preset}")
         screen.say(f"source  {shown(settings.source)}; Ctrl-C ends")
         changes = Changes(watched.runner.labels)
-        with closing(iter(watched)) as frames:
-            for seen in frames:
-                if printed:
-                    print_json(plain(seen, settings.top), sys.stdout)
-                    sys.stdout.flush()
-                for told in changes(seen):
-                    screen.say(told)
-    screen.say(*closing_lines(watched))
+        try:
+            with closing(iter(watched)) as frames:
+                for seen in frames:
+                    if printed:
+                        print_json(plain(seen, settings.top), sys.stdout)
+                        sys.stdout.flush()
+                    for told in changes(seen):
+                        screen.say(told)
+        finally:
+            if watched.tally.frames:
+                screen.say(*closing_lines(watched))
 
 
 class Changes:
-    """What a person is told while it runs: another label of a face, and once what is wrong with the camera."""
+    """What a person is told while it runs: another label of a face."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ferlab.live.crop import FITS, crops
 from ferlab.live.detect import Detector
 from ferlab.live.frame import Faces, Frame
-from ferlab.live.smooth import Shown, Smoother, Smoothing
+from ferlab.live.smooth import Levels, Shown, Smoother, Smoothing
 from ferlab.live.steady import Steady
 from ferlab.live.track import Tracker
 from ferlab.runner import Runner
@@ -54,7 +54,7 @@ class Seen:
 
     Attributes:
         frame: the picture.
-        faces: in it, with ids and answers: "expression" smoothed, "affect" as the model gave it.
+        faces: in it, with ids and answers, both smoothed.
         raw: the model's own probabilities (n, k); (n, 0) for a model without expressions.
         shown: the label of each face after smoothing; none for a model without expressions.
         names: of the labels.
@@ -120,7 +120,8 @@ class Pipeline:
         self.runner, self.detector, self._clock = runner, detector, clock
         self.fit = FITS.get((detector.name, str(runner.provenance.get("dataset"))))
         self._track, self._steady = Tracker(), Steady()
-        self._smooth = Smoother(smoothing, self._track.memory, self._track.heirs)
+        memory, heirs = self._track.memory, self._track.heirs
+        self._smooth, self._level = Smoother(smoothing, memory, heirs), Levels(smoothing, memory, heirs)
 
     def __call__(self, frame: Frame) -> Seen:
         """Find and answer the faces of a frame; frames come in the order of their times."""
@@ -140,6 +141,8 @@ class Pipeline:
         shown: list[Shown] = []
         if "expression" in answers:
             answers["expression"], shown = self._smooth(frame.time, faces.ids.tolist(), raw)
+        if "affect" in answers:
+            answers["affect"] = self._level(frame.time, faces.ids.tolist(), answers["affect"])
         ms = [1e3 * (end - start) for start, end in ((begun, found), (found, answered), (begun, self._clock()))]
         return Seen(frame, replace(faces, answers=answers), raw, shown, self.runner.labels, *ms)
 

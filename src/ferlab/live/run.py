@@ -22,7 +22,7 @@ from ferlab.provenance import command_line, commit, machine, processor
 from ferlab.runner import Runner
 from ferlab.screen import Screen
 
-GIVE_UP = 5  # frames that fail one after the other, after which the session ends
+GIVE_UP = 5  # tries that fail one after the other, after which the session ends
 BACK_OFF_S = 0.1  # seconds to wait after the first of them; twice as long after each more
 END, TIME, STOP = "the source ended", "the seconds were over", "it was stopped"
 
@@ -32,6 +32,7 @@ def watch(
     pipeline: Pipeline,
     failed: Callable[[Exception], None] = lambda error: None,
     sleep: Callable[[float], None] = time.sleep,
+    tries: int = 1,
 ) -> Iterator[Seen]:
     """Every frame of an opened source with its faces.
 
@@ -40,30 +41,34 @@ def watch(
         pipeline: what becomes of each.
         failed: told of a frame that could not be answered, which is left out.
         sleep: waits, s.
+        tries: of a frame, before it is left out.
 
     Raises:
         ConfigError, SpecError: the model and the detector do not fit.
         DataError: the source cannot be opened, or is gone.
-        LiveError: GIVE_UP frames failed one after the other.
+        LiveError: GIVE_UP tries failed one after the other.
     """
     failures = 0
     for frame in source:
-        try:
-            seen = pipeline(frame)
-        except (ConfigError, SpecError):
-            raise
-        except Exception as error:  # whatever a runtime raises may be over with the next frame
-            failures += 1
-            failed(error)
-            if failures == GIVE_UP:
-                raise LiveError(
-                    f"{GIVE_UP} frames failed one after the other, the last with {type(error).__name__}: "
-                    f"{' '.join(str(error).split())[:200]}; see what changed, and start again"
-                ) from error
-            sleep(BACK_OFF_S * 2 ** (failures - 1))
-            continue
-        failures = 0
-        yield seen
+        for left in reversed(range(tries)):
+            try:
+                seen = pipeline(frame)
+            except (ConfigError, SpecError):
+                raise
+            except Exception as error:  # whatever a runtime raises may be over with the next try
+                failures += 1
+                if not left:
+                    failed(error)
+                if failures == GIVE_UP:
+                    raise LiveError(
+                        f"{GIVE_UP} tries failed one after the other, the last with {type(error).__name__}: "
+                        f"{' '.join(str(error).split())[:200]}; see what changed, and start again"
+                    ) from error
+                sleep(BACK_OFF_S * 2 ** (failures - 1))
+                continue
+            failures = 0
+            yield seen
+            break
 
 
 class Live:
@@ -105,8 +110,8 @@ class Live:
                 "detect must be yunet for a model whose faces have level eyes, got haar; use detect=yunet"
             )
         self.detector = Sparing(found, settings.side) if settings.search == "adaptive" else found
+        Pipeline(self.runner, found, smoothing).warm_up()
         self.pipeline = Pipeline(self.runner, self.detector, smoothing)
-        self.pipeline.warm_up()
         self.tally, self.ended = Tally(), STOP
         self.camera: Camera | None = None
 
@@ -128,7 +133,8 @@ class Live:
             self.camera = frames if isinstance(frames, Camera) else None
             self.tally, told = Tally(), Hints()
             try:
-                for each in watch(frames, self.pipeline, self._failed):
+                # A camera has a newer frame by then; of a file none is to be lost.
+                for each in watch(frames, self.pipeline, self._failed, tries=1 if self.camera else 2):
                     taken = self.camera.age(each.frame) - each.pipeline_ms / 1e3 if self.camera else 0.0
                     seen = replace(each, age_ms=1e3 * max(0.0, taken))
                     self.tally.count(seen)

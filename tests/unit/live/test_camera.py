@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ferlab.errors import DataError, FerlabError
-from ferlab.live.camera import Camera, open_capture, shown
+from ferlab.live.camera import Camera, Counts, Hints, open_capture, shown
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 
@@ -108,6 +108,25 @@ def test_a_wait_for_a_camera_can_be_ended() -> None:
     with Camera("0", lambda: time.sleep(1), stopped=lambda: time.monotonic() - begun > 0.2) as camera:
         assert list(camera) == []
     assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (Counts(captured=91, seconds=3.0), []),
+        (Counts(captured=21, seconds=3.0), ["the camera itself gives 7 frames/s: more light may help"]),
+        (Counts(captured=91, seconds=3.0, flat=70, frozen=70), ["the camera sends frames that show nothing"]),
+        (Counts(captured=91, seconds=3.0, frozen=70), ["the camera sends the same frame again and again"]),
+        (Counts(captured=91, seconds=3.0, flat=40, frozen=40, reopened=1), ["the camera was away, was opened again"]),
+        (Counts(captured=2, seconds=1.0, flat=2), []),  # too early to say
+    ],
+)
+def test_what_is_wrong_with_a_camera_is_said_once(counts: Counts, said: list[str]) -> None:
+    told: list[str] = []
+    hints = Hints()
+    for _ in range(3):
+        hints.say(counts, told.append)
+    assert [line[: len(start)] for line, start in zip(told, said, strict=True)] == said
 
 
 def test_a_stream_that_is_a_clip_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,7 +166,13 @@ def test_nothing_is_kept_of_faces_that_are_gone() -> None:
     pipeline = Pipeline(Runner(), Passing(), PRESETS["stable"])
     for number in range(30 * 30):
         seen = pipeline(frame(number))
-    kept = [pipeline._track._tracks, pipeline._track.heirs, pipeline._steady._traces, pipeline._smooth._tracks]
+    kept = [
+        pipeline._track._tracks,
+        pipeline._track.heirs,
+        pipeline._steady._traces,
+        pipeline._smooth._tracks,
+        pipeline._level._tracks,
+    ]
     assert max(map(len, kept)) <= 4
     assert len(seen.faces) == 0
 
@@ -191,10 +197,18 @@ def test_a_frame_that_fails_is_left_out_with_longer_and_longer_waits() -> None:
     assert len(told) == 4
 
 
+def test_a_frame_of_a_file_is_tried_again() -> None:
+    told, waits = [], []
+    found = watch([frame(i) for i in range(4)], failing(".x.xx."), told.append, waits.append, tries=2)
+    assert [each.index for each in found] == [0, 1, 3]
+    assert waits == [BACK_OFF_S, BACK_OFF_S, 2 * BACK_OFF_S]
+    assert len(told) == 1
+
+
 def test_frames_that_fail_one_after_the_other_end_it() -> None:
     found = watch([frame(i) for i in range(20)], failing("." + "x" * 19), sleep=lambda s: None)
     assert next(found).index == 0
-    with pytest.raises(LiveError, match=rf"{GIVE_UP} frames failed .* RuntimeError: out of luck; see what changed"):
+    with pytest.raises(LiveError, match=rf"{GIVE_UP} tries failed .* RuntimeError: out of luck; see what changed"):
         next(found)
 
 

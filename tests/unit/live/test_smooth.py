@@ -2,7 +2,19 @@ import numpy as np
 import pytest
 
 from ferlab.errors import ConfigError
-from ferlab.live.smooth import MOST, PRESETS, Adaptive, Average, Exponential, Hold, Shown, Smoother, Smoothing, gap
+from ferlab.live.smooth import (
+    MOST,
+    PRESETS,
+    Adaptive,
+    Average,
+    Exponential,
+    Hold,
+    Levels,
+    Shown,
+    Smoother,
+    Smoothing,
+    gap,
+)
 
 SURE, DOUBT, OTHER = np.array([0.9, 0.05, 0.05]), np.array([0.4, 0.35, 0.25]), np.array([0.05, 0.9, 0.05])
 
@@ -39,7 +51,7 @@ def test_the_adaptive_filter_takes_what_the_newest_answer_allows() -> None:
 
 def test_the_filter_is_as_the_settings_say() -> None:
     def last(**settings: object) -> np.ndarray:
-        smoother = Smoother(Smoothing(window=1.0, **settings))
+        smoother = Smoother(Smoothing(**{"filter": "adaptive", "window": 1.0} | settings))
         for i in range(11):
             smoothed, _ = smoother(i / 10, [1], (OTHER if i < 5 else SURE)[None])
         return smoothed[0]
@@ -127,6 +139,19 @@ def test_an_heir_goes_on_where_the_lost_face_was() -> None:
     assert smoothed == pytest.approx(np.stack([(SURE + OTHER) / 2, OTHER]))
     assert [face.label for face in faces] == [0, 1]
     assert smoother(0.2, [1], SURE[None])[0] == pytest.approx(SURE[None])  # the heir took a copy
+
+
+def test_valence_and_arousal_are_means_of_their_seconds() -> None:
+    heirs: dict[int, int] = {}
+    levels = Levels(Smoothing("exponential", 0.25), 3.0, heirs)
+    first, second = np.array([[0.5, -1.0]]), np.array([[0.1, 0.0]])
+    assert levels(0.0, [1], first) == pytest.approx(first)
+    assert levels(0.1, [1, 2], np.concatenate([second, second])) == pytest.approx(np.array([[0.3, -0.5], [0.1, 0.0]]))
+    heirs[3] = 1
+    assert levels(0.2, [3], second) == pytest.approx(np.array([[0.7 / 3, -1 / 3]]))
+    assert levels(9.0, [], np.zeros((0, 2))).shape == (0, 2)
+    assert levels._tracks == {}
+    assert Levels(PRESETS["raw"])(0.0, [1], first) is first
 
 
 @pytest.mark.parametrize(

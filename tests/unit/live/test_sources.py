@@ -53,7 +53,8 @@ def test_an_error_comes_after_the_frames_before_it() -> None:
 
 def test_leaving_early_closes_the_file_and_ends_the_thread() -> None:
     source, before = Counted(1000), threading.active_count()
-    with Ahead(source) as frames:
+    reading = iter(source)  # held, so that it is not closed for being gone
+    with Ahead(reading) as frames:
         assert next(iter(frames)).index == 0
     assert source.closed.is_set()
     assert threading.active_count() == before
