@@ -101,7 +101,7 @@ class Runtime:
 
 
 RUNTIMES: dict[str, Runtime] = {
-    ".onnx": Runtime("onnx", ("onnx", "onnxruntime"), "onnx"),
+    ".onnx": Runtime("onnx", ("onnx", "onnxruntime"), None),
     ".torchscript": Runtime("torchscript", (), None),
     ".pt2": Runtime("torch_export", (), None),
     ".openvino": Runtime("openvino", ("openvino",), "openvino"),
@@ -176,4 +176,5 @@ def _need(what: str, packages: tuple[str, ...], extra: str | None) -> None:
         here = f"{platform.system()} on {platform.machine()}"
         raise ExportError(f"{what} must be written on Linux on x86-64 or macOS on arm64, got {here}; or use onnx_int8")
     if missing:
-        raise ExportError(f"{what} needs {', '.join(missing)}; install it by pip install 'ferlab[{extra}]'")
+        by = f"'ferlab[{extra}]'" if extra else " ".join(missing)
+        raise ExportError(f"{what} needs {', '.join(missing)}; install it by pip install {by}")

@@ -113,7 +113,7 @@ def _open(path: Path, threads: int) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise ConfigError("detect=yunet needs onnxruntime, got none; install 'ferlab[onnx]', or detect=haar") from error
+        raise ConfigError("detect=yunet needs onnxruntime, got none; pip install it, or detect=haar") from error
     try:
         content = read_bytes(path, LARGEST)
     except OSError as error:
