@@ -45,6 +45,9 @@ COMMANDS: dict[str, Command] = {
         "predict:predict", "predict", "answer for every face in pictures and videos, or for face crops", "PredictConfig"
     ),
     "live": Command("live:live", "live", "watch the faces in front of a camera, or in a video", "LiveConfig"),
+    "live make-clip": Command(
+        "live_clip:make_clip", "live_clip", "make videos of faces whose expressions are known", "LiveClipConfig"
+    ),
     "export": Command(
         "export:export", "export", "write a bundle in other formats, each verified on real faces", "ExportConfig"
     ),
@@ -188,6 +191,7 @@ def _find(words: list[str]) -> tuple[str, list[str]]:
     for length in (2, 1):
         name = " ".join(words[:length])
         if len(words) >= length and name in COMMANDS:
+            _check_second(name, words[length:])
             return name, words[length:]
     parts = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
     if parts:
@@ -197,6 +201,14 @@ def _find(words: list[str]) -> tuple[str, list[str]]:
         near = suggest(got, [p.split()[1] for p in parts])
         raise ConfigError(f"'ferlab {words[0]}' must be followed by what to do, got {got}; {near}")
     raise ConfigError(f"unknown command '{words[0]}'; {suggest(words[0], [n.split()[0] for n in COMMANDS])}")
+
+
+def _check_second(name: str, rest: list[str]) -> None:
+    """Raise a ConfigError if a command of one word, such as live, is followed by what should be one of its second."""
+    parts = [each.removeprefix(f"{name} ") for each in COMMANDS if each.startswith(f"{name} ")]
+    if parts and rest and "=" not in rest[0] and not rest[0].startswith("-") and rest[0] != "help":
+        got = f"'ferlab {name}' must be followed by key=value or {' or '.join(parts)}, got '{rest[0]}'"
+        raise ConfigError(f"{got}; {suggest(rest[0], parts)}")
 
 
 def _split(name: str, words: list[str]) -> tuple[list[str], str | None, set[str]]:

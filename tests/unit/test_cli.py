@@ -60,6 +60,7 @@ def failing(error):
         (["--cfg", "train"], "unknown command '--cfg'"),
         (["data"], "'ferlab data' must be followed by what to do, got nothing; one of: verify, show, write"),
         (["data", "data=fer2013"], "'ferlab data' must be followed by what to do, got nothing; one of: verify,"),
+        (["live", "make"], "'ferlab live' must be followed by key=value or make-clip, got 'make'; did you mean"),
         (["data", "verfy"], "'ferlab data' must be followed by what to do, got verfy; did you mean 'verify'?"),
         (["train", "--hlep"], "unknown flag '--hlep'; did you mean '--help'?"),
         (["train", "--cfgg=x"], "unknown flag '--cfgg'; did you mean '--cfg'?"),
