@@ -48,6 +48,12 @@ COMMANDS: dict[str, Command] = {
     "live make-clip": Command(
         "live_clip:make_clip", "live_clip", "make videos of faces whose expressions are known", "LiveClipConfig"
     ),
+    "live evaluate": Command(
+        "live_evaluate:evaluate",
+        "live_evaluate",
+        "how right, steady and quick live is, with a report",
+        "LiveEvaluateConfig",
+    ),
     "export": Command(
         "export:export", "export", "write a bundle in other formats, each verified on real faces", "ExportConfig"
     ),
