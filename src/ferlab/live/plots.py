@@ -8,6 +8,7 @@ from ferlab.evaluation.plots import GREY, INK, styled
 from ferlab.live.scoring import IN_S
 from ferlab.live.strength import Point
 
+TICKS = (0, 0.25, 0.5, 1, 2, 5, 10, 20, 50)
 PALETTE = ("#2a6f97", "#d1603d", "#6a994e", "#8a5a9e", "#c98a1b", "#4d908e", "#b5838d", "#577590")
 
 
@@ -37,9 +38,11 @@ def flicker_response(curves: Mapping[str, Mapping[str, Sequence[Point]]], flicke
         if len(curves) > 1:
             axes.set_title(model)
         axes.tick_params(labelcolor=GREY)
-        axes.set_xlim(left=0)
+        axes.set_xscale("symlog", linthresh=TICKS[1], linscale=0.6)  # what is told apart lies near nothing
+        axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        axes.set_xlim(0, max(TICKS[3], *(1.2 * p.scores.spurious for points in ways.values() for p in points)))
         axes.set_ylim(bottom=0)
     for axes in panels[len(curves) :]:
         axes.set_visible(False)
-    figure.legend(loc="outside upper left", ncols=4)
+    figure.legend(loc="outside upper left", ncols=5)
     return figure
