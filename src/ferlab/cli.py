@@ -63,6 +63,7 @@ COMMANDS: dict[str, Command] = {
     "benchmark export": Command(
         "benchmark:export", "benchmark_export", "which exported file serves this machine", "ExportBenchmarkConfig"
     ),
+    "models": Command("models:models", "models", "the trained models in the box and on disk", "ModelsConfig"),
     "list": Command("listing:show", "", "what there is to choose from: models, datasets, losses, formats …"),
     "doctor": Command("doctor:doctor", "", "this machine: device, packages, extras, caches, data"),
     "ui": Command("ui:ui", "ui", "open MLflow to compare runs", "UiConfig"),

@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ferlab import config
+from ferlab.box import named
 from ferlab.live.settings import LiveConfig
 from ferlab.screen import Screen, counted
 
@@ -33,7 +34,8 @@ def live(invocation: "Invocation") -> None:
         watched = Live(settings, screen.say, lambda: stop.signal is not None)
         if (torch := sys.modules.get("torch")) is not None:  # the model is a bundle
             torch.set_num_threads(settings.threads)
-        screen.say(f"model   {watched.runner!r}")
+        name = named(watched.runner.path)
+        screen.say(f"model   {f'{name} of the box, ' if name else ''}{watched.runner!r}")
         screen.say(f"faces   detect={watched.detector.name}, search={settings.search}, preset={settings.preset}")
         screen.say(f"source  {shown(settings.source)}; Ctrl-C ends")
         changes = Changes(watched.runner.labels)

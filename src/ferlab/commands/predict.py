@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferlab import config
+from ferlab.box import named
 from ferlab.catalogue import choice
 from ferlab.errors import ConfigError, DataError
 from ferlab.screen import Screen, counted, progress
@@ -27,7 +28,7 @@ TOGETHER = 64 * 2**20  # bytes of the pictures that are held at once
 class PredictConfig:
     """Keys of conf/predict.yaml, which explains them."""
 
-    bundle: str = config.MISSING
+    bundle: str = "ferplus"
     source: str = config.MISSING
     detect: str = choice("auto", "ferlab.live.detect:DETECT")
     detector_file: str | None = None
@@ -68,6 +69,8 @@ def predict(invocation: "Invocation") -> int:
 
     notes = Screen(stderr=True)
     bundle = open_model(settings.bundle, settings.device)
+    if (name := named(bundle.path)) is not None:
+        notes.say(f"model: {name} of the box, {', '.join(bundle.labels)}; its card: ferlab models show={name}")
     find = partial(
         detector, settings.detect, settings.detector_file, settings.score, settings.smallest, notes.say
     )  # fmt: skip

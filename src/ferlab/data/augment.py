@@ -123,6 +123,8 @@ class CameraAugment(BatchAugment):
     A pure function too: noise is cut out of one constant picture of it, at a place that the uniform numbers choose.
 
     Args:
+        share: of the faces that go through the camera; the others are as `BatchAugment` leaves them, so that clean
+            faces stay known.
         blur: probability of a Gaussian blur, along a random direction, so that it takes in moving faces.
         blur_width: largest standard deviation of it along that direction, as a fraction of the face's side; across it
             is a uniform share of that.
@@ -135,12 +137,13 @@ class CameraAugment(BatchAugment):
         others: of `BatchAugment`.
     """
 
-    DRAWS = BatchAugment.DRAWS + 12
+    DRAWS = BatchAugment.DRAWS + 13
     STEPS = 4  # sizes to which faces are reduced, from all but full to coarse_side
     TAPS = 9  # of the blur
 
     def __init__(
         self,
+        share: float = 0.5,
         blur: float = 0.25,
         blur_width: float = 0.03,
         coarse: float = 0.25,
@@ -151,6 +154,7 @@ class CameraAugment(BatchAugment):
         **others: Any,
     ) -> None:
         super().__init__(**others)
+        _check("share", share, 1)
         _check("blur", blur, 1)
         _check("blur_width", blur_width, 0.1)
         _check("coarse", coarse, 1)
@@ -161,14 +165,19 @@ class CameraAugment(BatchAugment):
         if not 1 <= gamma <= 10:
             raise ConfigError(f"augment.batch.gamma must be in [1, 10], got {gamma}; 1 changes nothing")
         self.blur, self.blur_width, self.coarse, self.coarse_side = blur, blur_width, coarse, coarse_side
-        self.gamma, self.shade, self.noise = gamma, shade, noise
+        self.share, self.gamma, self.shade, self.noise = share, gamma, shade, noise
 
     def __call__(self, images: Tensor, uniform: Tensor) -> Tensor:
         """Change a batch; arguments and result as of `BatchAugment`, with as many numbers a face as this has DRAWS."""
-        changed = super().__call__(images, uniform)
+        plain = super().__call__(images, uniform)
         u = uniform.to(images.device)[:, BatchAugment.DRAWS :]
+        seen = (u[:, 12] < self.share).nonzero()[:, 0]
+        if not len(seen):
+            return plain
+        u, changed = u[seen], plain[seen]
         changed = self._coarse(self._blur(changed, u[:, :4]), u[:, 4:6])
-        return self._noise(self._light(changed, u[:, 6:9]), u[:, 9:12]).clamp_(0, 255)
+        changed = self._noise(self._light(changed, u[:, 6:9]), u[:, 9:12])
+        return plain.index_copy(0, seen, changed.clamp_(0, 255))
 
     def _blur(self, images: Tensor, u: Tensor) -> Tensor:
         on = u[:, 0] < self.blur

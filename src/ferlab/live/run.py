@@ -184,14 +184,14 @@ class Live:
         }
 
 
-def live(bundle: str | Path, source: str | int | Path = 0, **settings: Any) -> Live:
+def live(bundle: str | Path = "ferplus_int8", source: str | int | Path = 0, **settings: Any) -> Live:
     """What a model says of a camera, a stream, a video or pictures, as it comes: `for seen in ferlab.live(…)`.
 
     Each `Seen` has `frame` (with its picture), `people` (a `Person` a face, with `track`, `box`, `label`, `confidence`,
     `expression` and the like), and how long it took. Leave the loop when you like: all is closed then.
 
     Args:
-        bundle: a bundle's folder, its run's, or an exported file.
+        bundle: a name in the box, a bundle's folder, its run's, or an exported file.
         source: a camera's number, an address, a video, a folder of pictures or a glob.
         settings: the keys of conf/live.yaml; `smooth` is a dict or a `SmoothConfig`.
 

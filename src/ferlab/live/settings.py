@@ -32,7 +32,7 @@ class LiveConfig:
         ConfigError: a value that means nothing.
     """
 
-    bundle: str = "???"  # OmegaConf's sign of a key that must be given
+    bundle: str = "ferplus_int8"
     source: str = "0"
     out: str | None = None
     preset: str = choice("stable", PRESETS)
