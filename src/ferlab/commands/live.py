@@ -72,6 +72,8 @@ class Changes:
 
 def closing_lines(watched: "Live") -> list[str]:
     """The last lines: what was seen, how fast, and where it lies."""
+    from ferlab.evaluation.drift import sentence
+
     tally, counts, out = watched.tally, watched.camera and watched.camera.counts, watched.settings.out
     found = tally.summary()
     lines = [
@@ -91,6 +93,8 @@ def closing_lines(watched: "Live") -> list[str]:
     if tally.labels:
         shares = ", ".join(f"{name} {100 * n / tally.labels.total():.0f} %" for name, n in tally.labels.most_common(5))
         lines.append(f"labels  {shares}")
+    if (drift := watched.drift.summary()) is not None:
+        lines.append(f"drift   {sentence(drift)}")
     if out not in (None, "-") and tally.frames:
         lines.append(f"session {out}, with all files whole")
     return lines

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ferlab.errors import ConfigError, LiveError, SpecError
+from ferlab.evaluation.drift import Drift, reference_of
 from ferlab.formats import open_model
 from ferlab.live.camera import Camera, Hints, shown
 from ferlab.live.detect import detector
@@ -79,6 +80,7 @@ class Live:
         runner: the model.
         pipeline: what becomes of a frame.
         tally: what was seen up to now.
+        drift: how far its answers are from those on validation.
         camera: the camera, once it is read; None for files.
         ended: why it ended, once it has.
 
@@ -102,6 +104,7 @@ class Live:
         self._source = opened(settings.source, settings.backend, settings.fps, settings.paced, stopped)
         self.runner = open_model(settings.bundle, settings.device, settings.threads)
         self._sha256 = sha256(self.runner)
+        self.drift = Drift(reference_of(self.runner.provenance, len(self.runner.labels)))
         found = detector(
             settings.detect, settings.detector_file, settings.score, settings.smallest, say, [settings.side]
         )  # fmt: skip
@@ -131,13 +134,14 @@ class Live:
                 held.callback(lambda: session.close(self.summary()) if self.tally.frames else session.discard())
             frames = held.enter_context(self._source)
             self.camera = frames if isinstance(frames, Camera) else None
-            self.tally, told = Tally(), Hints()
+            self.tally, self.drift, told = Tally(), Drift(self.drift.reference), Hints()
             try:
                 # A camera has a newer frame by then; of a file none is to be lost.
                 for each in watch(frames, self.pipeline, self._failed, tries=1 if self.camera else 2):
                     taken = self.camera.age(each.frame) - each.pipeline_ms / 1e3 if self.camera else 0.0
                     seen = replace(each, age_ms=1e3 * max(0.0, taken))
                     self.tally.count(seen)
+                    self.drift.count(seen.raw)
                     if session is not None:
                         session.write(seen)
                     if self.camera and not settings.paced:
@@ -178,6 +182,7 @@ class Live:
             "smoothing": asdict(self.settings.smoothing),
             "detector": self.detector.name,
             **self.tally.summary(),
+            "drift": self.drift.summary(),
             **searched,
             "camera": counts and {**asdict(counts), "fps": counts.fps},
             "machine": {**machine(), "processor": processor()},
