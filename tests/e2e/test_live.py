@@ -252,6 +252,7 @@ def test_valence_and_arousal_of_a_model_without_labels(tmp_path: Path, clip: Pat
         (["preset=stabel"], 2, "did you mean 'stable'"),
         (["smooth.window=-1"], 2, "window must be from 0 to 60 seconds, got -1"),
         (["smooth.filter=mean"], 2, "unknown filter 'mean'"),
+        (["smooth.filter=centred"], 2, "looks ahead, which nothing live can; use ferlab predict"),
         (["detect=yunnet"], 2, "did you mean 'yunet'"),
         (["backend=v4l"], 2, "did you mean 'v4l2'"),
         (["sorce=0"], 2, "did you mean 'source'"),
