@@ -14,8 +14,12 @@ from ferlab.formats import open_model
 from ferlab.live.camera import Camera, Hints, shown
 from ferlab.live.detect import detector
 from ferlab.live.frame import Frame
+from ferlab.live.gallery import Gallery
+from ferlab.live.identity import Identity
 from ferlab.live.motion import Sparing
 from ferlab.live.pipeline import Pipeline, Seen
+from ferlab.live.recognise import recogniser
+from ferlab.live.sealed import read_key
 from ferlab.live.session import Session, Tally
 from ferlab.live.settings import LiveConfig, SmoothConfig
 from ferlab.live.sources import opened
@@ -114,7 +118,8 @@ class Live:
             )
         self.detector = Sparing(found, settings.side) if settings.search == "adaptive" else found
         Pipeline(self.runner, found, smoothing).warm_up()
-        self.pipeline = Pipeline(self.runner, self.detector, smoothing)
+        self.identity = identity_of(settings, found.name, say)
+        self.pipeline = Pipeline(self.runner, self.detector, smoothing, self.identity)
         self.tally, self.ended = Tally(), STOP
         self.camera: Camera | None = None
 
@@ -130,7 +135,7 @@ class Live:
             session = None
             if settings.out not in (None, "-"):
                 folder = Path(str(settings.out)).expanduser()
-                session = held.enter_context(Session(folder, self.runner.spec, settings.top))
+                session = held.enter_context(Session(folder, self.runner.spec, settings.top, settings.names))
                 held.callback(lambda: session.close(self.summary()) if self.tally.frames else session.discard())
             frames = held.enter_context(self._source)
             self.camera = frames if isinstance(frames, Camera) else None
@@ -184,6 +189,8 @@ class Live:
             **self.tally.summary(),
             "drift": self.drift.summary(),
             **searched,
+            "identity": self.identity
+            and {"recogniser": self.identity.recognise.digest, "people": len(self.identity.gallery)},
             "camera": counts and {**asdict(counts), "fps": counts.fps},
             "machine": {**machine(), "processor": processor()},
         }
@@ -207,6 +214,19 @@ def live(bundle: str | Path, source: str | int | Path = 0, **settings: Any) -> L
     smooth = settings.pop("smooth", {})
     smooth = SmoothConfig(**smooth) if isinstance(smooth, dict) else smooth
     return Live(LiveConfig(str(bundle), str(source), smooth=smooth, **settings), Screen(stderr=True).say)
+
+
+def identity_of(settings: LiveConfig, detector: str, say: Callable[[str], None]) -> Identity | None:
+    """What names faces, or None; ConfigError or DataError if the gallery, its key or its recogniser do not fit."""
+    if settings.identity is None:
+        return None
+    if detector != "yunet":
+        raise ConfigError(f"detect must be yunet where identity is asked, for its landmarks, got {detector}; use yunet")
+    key = None if settings.key_file is None else read_key(Path(settings.key_file).expanduser())
+    gallery = Gallery.load(Path(settings.identity).expanduser(), key)
+    recognise = recogniser(settings.identity_file, say)
+    gallery.check(recognise.digest)
+    return Identity(recognise, gallery, settings.alike)
 
 
 def sha256(runner: Runner) -> str | None:
