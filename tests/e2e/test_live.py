@@ -116,16 +116,22 @@ def test_an_exported_file_needs_no_torch(tmp_path: Path, clip: Path) -> None:
 
 
 def test_a_session_says_how_far_its_faces_are_from_validation(
-    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("ferlab.evaluation.drift.LEAST", 12)
     reference = Spread.of(np.eye(len(LABELS))[[0, 1, 2, 3] * 20])
     model = exported(tmp_path / "model.onnx", {"reference": reference.plain()})
+    clip = tmp_path / "noise.avi"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter_fourcc(*"MJPG"), 25, (24, 24))
+    for picture in np.random.default_rng(0).integers(0, 256, (12, 24, 24, 3), dtype=np.uint8):
+        writer.write(picture)
+    writer.release()
     words = [f"bundle={model}", f"source={clip}", "detect=none", f"out={tmp_path / 's'}"]
     assert live(*words, "smooth.streak=50", "smooth.strong=1", "smooth.window=50") == 0
     lines = [json.loads(line) for line in (tmp_path / "s" / FRAMES).read_text().splitlines()]
     said = [LABELS.index(line["faces"][0]["unsmoothed"]) for line in lines]
     found = json.loads((tmp_path / "s" / SUMMARY).read_text())["drift"]
+    assert len(set(said)) > 2  # the smoothed one is always the first
     assert (found["faces"], found["reference"]) == (12, 80)
     assert found["psi_labels"] == pytest.approx(psi(reference.labels, np.bincount(said, minlength=8)), abs=1e-4)
     assert f"drift   PSI {found['psi_labels']:.2f} of labels" in capsys.readouterr().out

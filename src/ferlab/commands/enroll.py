@@ -100,7 +100,8 @@ def enroll(invocation: "Invocation") -> int:
     if not found:
         raise DataError(f"source must show {settings.name}, got no usable face in {counted(len(pictures), 'picture')}")
     gallery = (known or Gallery(recognise.digest)).add(settings.name, np.stack([face for _, face in found]))
-    screen.say(*doubts(settings.name, found, gallery))
+    for doubt in doubts(settings.name, found, gallery):
+        screen.say(doubt)
     gallery.save(path, None if key_file is None else make_key(key_file))
     screen.say(
         f"enrolled {settings.name} with {counted(len(gallery.people[settings.name]), 'picture')}; {path} has "

@@ -6,6 +6,7 @@ arXiv:1801.07698). Needs no torch.
 
 import hashlib
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
 INPUT = ModelSpec((), affect=True, size=SIDE, colour="rgb", mean=(0.5,) * 3, std=(0.5,) * 3)  # what it takes, alone
-FIRST = 8  # nodes of a graph in which its own normalisation stands, as insightface looks for it
 
 Floats = npt.NDArray[np.float32]
 
@@ -42,8 +42,8 @@ class Recogniser:
         digest: SHA-256 of the file, in hex: embeddings of two networks cannot be compared.
 
     Args:
-        path: the .onnx file: (1, 3, 112, 112) float32 RGB from 0 to 255, or, unless the graph begins with a subtraction
-            and a multiplication of its own, from -1 to 1; out comes (1, d).
+        path: the .onnx file: in goes (1, 3, 112, 112) float32 RGB, from -1 to 1, or from 0 to 255 if it subtracts and
+            multiplies before its first convolution; out comes (1, d).
         threads: of onnxruntime.
 
     Raises:
@@ -119,7 +119,9 @@ def _opened(content: bytes, path: Path, digest: str, threads: int) -> tuple[Call
             cost(model, INPUT, 1)
         except ExportError as error:
             raise ConfigError(f"{path} must be a network for faces of {SIDE} pixels: {error}") from error
-        normalised = {"Sub", "Mul"} <= {node.op_type for node in model.graph.node[:FIRST]}
+        # Later ones may be parts of an activation.
+        before = {node.op_type for node in takewhile(lambda node: node.op_type != "Conv", model.graph.node)}
+        normalised = {"Sub", "Mul"} <= before or {"Sub", "Div"} <= before
         content = model.SerializeToString()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1

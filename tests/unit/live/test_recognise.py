@@ -45,7 +45,7 @@ def test_landmarks_come_to_lie_on_the_template() -> None:
 
 def write(path: Path, steps: list, inputs: list | None = None, outputs: int = 1, constants: dict | None = None) -> Path:
     constants = {"zero": 0.0, "one": 1.0} if constants is None else constants
-    tensors = [onnx.numpy_helper.from_array(np.float32(value), name) for name, value in constants.items()]
+    tensors = [onnx.numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in constants.items()]
     taken = inputs or [make_tensor_value_info("face", 1, [1, 3, 112, 112])]
     given = [make_tensor_value_info("out" if i == 0 else "face2", 1, None) for i in range(outputs)]
     graph = make_graph(steps, "g", taken, given, tensors)
@@ -56,6 +56,8 @@ def write(path: Path, steps: list, inputs: list | None = None, outputs: int = 1,
 
 MEANS = [make_node("GlobalAveragePool", ["x"], ["mean"]), make_node("Flatten", ["mean"], ["out"])]
 PLAIN = [make_node("Identity", ["face"], ["x"]), *MEANS]
+LATER = [make_node("Conv", ["face", "filters"], ["z"]), make_node("Sub", ["z", "zero"], ["y"]),
+         make_node("Mul", ["y", "one"], ["x"]), *MEANS]  # fmt: skip
 OWN = [make_node("Sub", ["face", "zero"], ["y"]), make_node("Mul", ["y", "one"], ["x"]), *MEANS]
 RED = np.full((112, 112, 3), (255, 0, 0), np.uint8)
 
@@ -64,6 +66,11 @@ def test_pixels_are_scaled_unless_the_graph_does_it(tmp_path: Path) -> None:
     plain, own = Recogniser(write(tmp_path / "a.onnx", PLAIN)), Recogniser(write(tmp_path / "b.onnx", OWN))
     assert plain(RED, TEMPLATE) == pytest.approx(np.array([1, -1, -1]) / np.sqrt(3), abs=1e-6)
     assert own(RED, TEMPLATE) == pytest.approx([1, 0, 0])
+    raised = [make_node("Add", ["face", "one"], ["x"]), *MEANS]  # from 1 and -1 to 2 and 0
+    assert Recogniser(write(tmp_path / "d.onnx", raised))(RED, TEMPLATE) == pytest.approx([1, 0, 0], abs=1e-6)
+    filters = {"zero": 0.0, "one": 1.0, "filters": np.eye(3).reshape(3, 3, 1, 1)}
+    later = Recogniser(write(tmp_path / "c.onnx", LATER, constants=filters))  # an activation, as a converter has it
+    assert later(RED, TEMPLATE) == pytest.approx(np.array([1, -1, -1]) / np.sqrt(3), abs=1e-6)
     assert (plain.width, plain.digest) == (3, hashlib.sha256((tmp_path / "a.onnx").read_bytes()).hexdigest())
 
 
