@@ -45,6 +45,15 @@ COMMANDS: dict[str, Command] = {
         "predict:predict", "predict", "answer for every face in pictures and videos, or for face crops", "PredictConfig"
     ),
     "live": Command("live:live", "live", "watch the faces in front of a camera, or in a video", "LiveConfig"),
+    "enroll": Command(
+        "enroll:enroll",
+        "enroll",
+        "put a person's pictures into a gallery, which ferlab live asks who it is",
+        "EnrollConfig",
+    ),
+    "enroll list": Command("enroll:show", "gallery", "who is in a gallery", "GalleryConfig"),
+    "enroll remove": Command("enroll:remove", "enroll_remove", "take a person out of a gallery", "RemoveConfig"),
+    "enroll forget": Command("enroll:forget_all", "gallery_forget", "delete a gallery whole", "ForgetConfig"),
     "export": Command(
         "export:export", "export", "write a bundle in other formats, each verified on real faces", "ExportConfig"
     ),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import matplotlib
@@ -17,6 +18,7 @@ import ferlab
 from ferlab.bundle import save_bundle
 from ferlab.cli import main
 from ferlab.errors import ConfigError, DataError
+from ferlab.evaluation.drift import Spread, psi
 from ferlab.formats.onnx import save
 from ferlab.formats.seal import Seal
 from ferlab.live.session import FRAMES, SUMMARY, TABLE
@@ -83,7 +85,7 @@ sys.exit(max(main(words) for words in json.loads(sys.argv[1])))
 """
 
 
-def exported(path: Path) -> Path:
+def exported(path: Path, provenance: dict[str, Any] = {}) -> Path:  # noqa: B006
     """A small ONNX file as ferlab writes it, without torch's exporter, which takes seconds."""
     spec, weights = ModelSpec(LABELS, size=24), np.random.default_rng(0).normal(0, 1e-3, (576, 8)).astype(np.float32)
     node, shape = onnx.helper.make_node, ["batch", 1, 24, 24]
@@ -97,7 +99,7 @@ def exported(path: Path) -> Path:
     given = onnx.helper.make_tensor_value_info("expression", onnx.TensorProto.FLOAT, ["batch", len(LABELS)])
     graph = onnx.helper.make_graph(steps, "g", [taken], [given], [onnx.numpy_helper.from_array(weights, "weights")])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
-    save(model, Seal("onnx", "probabilities", spec, {"name": "drawn", "options": {}}, {}), path)
+    save(model, Seal("onnx", "probabilities", spec, {"name": "drawn", "options": {}}, provenance), path)
     return path
 
 
@@ -111,6 +113,30 @@ def test_an_exported_file_needs_no_torch(tmp_path: Path, clip: Path) -> None:
     assert (tmp_path / "s" / SUMMARY).exists()
     assert sum(line.startswith(f"{clip},") for line in done.stdout.splitlines()) == 11
     assert main(["predict", *words, "device=cudda"]) == 2
+
+
+def test_a_session_says_how_far_its_faces_are_from_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ferlab.evaluation.drift.LEAST", 12)
+    reference = Spread.of(np.eye(len(LABELS))[[0, 1, 2, 3] * 20])
+    model = exported(tmp_path / "model.onnx", {"reference": reference.plain()})
+    clip = tmp_path / "noise.avi"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter_fourcc(*"MJPG"), 25, (24, 24))
+    for picture in np.random.default_rng(0).integers(0, 256, (12, 24, 24, 3), dtype=np.uint8):
+        writer.write(picture)
+    writer.release()
+    words = [f"bundle={model}", f"source={clip}", "detect=none", f"out={tmp_path / 's'}"]
+    assert live(*words, "smooth.streak=50", "smooth.strong=1", "smooth.window=50") == 0
+    lines = [json.loads(line) for line in (tmp_path / "s" / FRAMES).read_text().splitlines()]
+    said = [LABELS.index(line["faces"][0]["unsmoothed"]) for line in lines]
+    found = json.loads((tmp_path / "s" / SUMMARY).read_text())["drift"]
+    assert len(set(said)) > 2  # the smoothed one is always the first
+    assert (found["faces"], found["reference"]) == (12, 80)
+    assert found["psi_labels"] == pytest.approx(psi(reference.labels, np.bincount(said, minlength=8)), abs=1e-4)
+    assert f"drift   PSI {found['psi_labels']:.2f} of labels" in capsys.readouterr().out
+    assert live(f"bundle={exported(tmp_path / 'old.onnx')}", f"source={clip}", "detect=none") == 0
+    assert "drift   no reference in this model" in capsys.readouterr().out
 
 
 def test_lines_on_stdout_are_json_alone(tmp_path: Path, bundle, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,6 +258,7 @@ def test_valence_and_arousal_of_a_model_without_labels(tmp_path: Path, clip: Pat
         (["preset=stabel"], 2, "did you mean 'stable'"),
         (["smooth.window=-1"], 2, "window must be from 0 to 60 seconds, got -1"),
         (["smooth.filter=mean"], 2, "unknown filter 'mean'"),
+        (["smooth.filter=centred"], 2, "looks ahead, which nothing live can; use ferlab predict"),
         (["detect=yunnet"], 2, "did you mean 'yunet'"),
         (["backend=v4l"], 2, "did you mean 'v4l2'"),
         (["sorce=0"], 2, "did you mean 'source'"),

@@ -55,7 +55,7 @@ def failing(error):
     ("words", "message"),
     [
         (["trian"], "unknown command 'trian'; did you mean 'train'?"),
-        (["xyz"], "unknown command 'xyz'; one of: train, evaluate, compare, predict, live, export, verify, data, "),
+        (["xyz"], "unknown command 'xyz'; one of: train, evaluate, compare, predict, live, enroll, export, verify, "),
         (["model=se_resnet"], "unknown command 'model=se_resnet'"),
         (["--cfg", "train"], "unknown command '--cfg'"),
         (["data"], "'ferlab data' must be followed by what to do, got nothing; one of: verify, show, write"),

@@ -43,7 +43,7 @@ def live(invocation: "Invocation") -> None:
             with closing(iter(watched)) as frames:
                 for seen in frames:
                     if printed:
-                        print_json(plain(seen, settings.top), sys.stdout)
+                        print_json(plain(seen, settings.top, settings.names), sys.stdout)
                         sys.stdout.flush()
                     for told in changes(seen):
                         screen.say(told)
@@ -53,14 +53,19 @@ def live(invocation: "Invocation") -> None:
 
 
 class Changes:
-    """What a person is told while it runs: another label of a face."""
+    """What a person is told while it runs: another label of a face, and who it is."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self._shown: dict[int, int] = {}
+        self._named: dict[int, str] = {}
 
     def __call__(self, seen: "Seen") -> Iterator[str]:
-        """A sentence for each face whose label is new."""
+        """A sentence for each face whose label or name is new."""
+        for number, name in zip(seen.faces.ids.tolist(), seen.who, strict=False):  # none where no gallery is asked
+            if name is not None and self._named.get(number) != name:
+                self._named[number] = name
+                yield f"{seen.frame.time:8.2f} s  face {number}  is {name}"
         for i, face in enumerate(seen.shown):
             number = int(seen.faces.ids[i])
             if self._shown.get(number) != face.label:
@@ -68,12 +73,15 @@ class Changes:
                 doubt = ", uncertain" if face.uncertain else ""
                 yield f"{seen.frame.time:8.2f} s  face {number}  {self.names[face.label]} {share:.2f}{doubt}"
         self._shown |= {int(seen.faces.ids[i]): face.label for i, face in enumerate(seen.shown)}
-        while len(self._shown) > REMEMBERED:
-            del self._shown[min(self._shown)]
+        for known in (self._shown, self._named):
+            while len(known) > REMEMBERED:
+                del known[min(known)]
 
 
 def closing_lines(watched: "Live") -> list[str]:
     """The last lines: what was seen, how fast, and where it lies."""
+    from ferlab.evaluation.drift import sentence
+
     tally, counts, out = watched.tally, watched.camera and watched.camera.counts, watched.settings.out
     found = tally.summary()
     lines = [
@@ -93,6 +101,8 @@ def closing_lines(watched: "Live") -> list[str]:
     if tally.labels:
         shares = ", ".join(f"{name} {100 * n / tally.labels.total():.0f} %" for name, n in tally.labels.most_common(5))
         lines.append(f"labels  {shares}")
+    if (drift := watched.drift.summary()) is not None:
+        lines.append(f"drift   {sentence(drift)}")
     if out not in (None, "-") and tally.frames:
         lines.append(f"session {out}, with all files whole")
     return lines

@@ -33,6 +33,7 @@ class Person:
         expression: smoothed probability of each label, largest first.
         unsmoothed: the label that the model itself would give to this frame.
         valence, arousal: in [-1, 1], or None for a model without that head.
+        name: of who it is, where a gallery is asked and knows; None else.
     """
 
     track: int
@@ -46,6 +47,7 @@ class Person:
     unsmoothed: str | None = None
     valence: float | None = None
     arousal: float | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Seen:
         detector_ms, classifier_ms: to find the faces, and to cut, prepare and answer them.
         pipeline_ms: for all of it, from when the frame was taken.
         age_ms: of a camera's frame, when it was taken; 0 for files.
+        who: the name of each face, as `Identity` gives it; none where no gallery is asked.
     """
 
     frame: Frame
@@ -72,6 +75,7 @@ class Seen:
     classifier_ms: float
     pipeline_ms: float
     age_ms: float = 0.0
+    who: tuple[str | None, ...] = ()
 
     @property
     def end_to_end_ms(self) -> float:
@@ -101,7 +105,7 @@ class Seen:
         if "affect" in faces.answers:
             valence, arousal = faces.answers["affect"][i].tolist()
             person = replace(person, valence=valence, arousal=arousal)
-        return person
+        return replace(person, name=self.who[i]) if self.who else person
 
 
 class Pipeline:
@@ -111,13 +115,19 @@ class Pipeline:
         runner: the model.
         detector: finds the faces.
         smoothing: of the answers.
+        identify: names the faces of a frame, or None.
         clock: s, for the durations.
     """
 
     def __init__(
-        self, runner: Runner, detector: Detector, smoothing: Smoothing, clock: Callable[[], float] = time.perf_counter
+        self,
+        runner: Runner,
+        detector: Detector,
+        smoothing: Smoothing,
+        identify: Callable[[Frame, Faces], list[str | None]] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.runner, self.detector, self._clock = runner, detector, clock
+        self.runner, self.detector, self.identify, self._clock = runner, detector, identify, clock
         self.fit = FITS.get((detector.name, str(runner.provenance.get("dataset"))))
         self._track, self._steady = Tracker(), Steady()
         memory, heirs = self._track.memory, self._track.heirs
@@ -143,8 +153,11 @@ class Pipeline:
             answers["expression"], shown = self._smooth(frame.time, faces.ids.tolist(), raw)
         if "affect" in answers:
             answers["affect"] = self._level(frame.time, faces.ids.tolist(), answers["affect"])
-        ms = [1e3 * (end - start) for start, end in ((begun, found), (found, answered), (begun, self._clock()))]
-        return Seen(frame, replace(faces, answers=answers), raw, shown, self.runner.labels, *ms)
+        who = tuple(self.identify(frame, faces)) if self.identify else ()
+        spans = (begun, found), (found, answered), (begun, self._clock())
+        finding, answering, all_ms = (1e3 * (end - start) for start, end in spans)
+        faces = replace(faces, answers=answers)
+        return Seen(frame, faces, raw, shown, self.runner.labels, finding, answering, all_ms, who=who)
 
     def warm_up(self) -> None:
         """Ask everything once, so that the first frame is as fast as the others; nothing is remembered of it."""

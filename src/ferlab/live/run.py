@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from ferlab.errors import ConfigError, LiveError, SpecError
+from ferlab.evaluation.drift import Drift, reference_of
 from ferlab.formats import open_model
 from ferlab.live.camera import Camera, Hints, shown
 from ferlab.live.detect import detector
 from ferlab.live.frame import Frame
+from ferlab.live.gallery import Gallery
+from ferlab.live.identity import Identity
 from ferlab.live.motion import Sparing
 from ferlab.live.pipeline import Pipeline, Seen
+from ferlab.live.recognise import recogniser
+from ferlab.live.sealed import read_key
 from ferlab.live.session import Session, Tally
 from ferlab.live.settings import LiveConfig, SmoothConfig
 from ferlab.live.sources import opened
@@ -79,6 +84,7 @@ class Live:
         runner: the model.
         pipeline: what becomes of a frame.
         tally: what was seen up to now.
+        drift: how far its answers are from those on validation.
         camera: the camera, once it is read; None for files.
         ended: why it ended, once it has.
 
@@ -102,6 +108,7 @@ class Live:
         self._source = opened(settings.source, settings.backend, settings.fps, settings.paced, stopped)
         self.runner = open_model(settings.bundle, settings.device, settings.threads)
         self._sha256 = sha256(self.runner)
+        self.drift = Drift(reference_of(self.runner.provenance, len(self.runner.labels)))
         found = detector(
             settings.detect, settings.detector_file, settings.score, settings.smallest, say, [settings.side]
         )  # fmt: skip
@@ -111,7 +118,8 @@ class Live:
             )
         self.detector = Sparing(found, settings.side) if settings.search == "adaptive" else found
         Pipeline(self.runner, found, smoothing).warm_up()
-        self.pipeline = Pipeline(self.runner, self.detector, smoothing)
+        self.identity = identity_of(settings, found.name, say)
+        self.pipeline = Pipeline(self.runner, self.detector, smoothing, self.identity)
         self.tally, self.ended = Tally(), STOP
         self.camera: Camera | None = None
 
@@ -127,17 +135,18 @@ class Live:
             session = None
             if settings.out not in (None, "-"):
                 folder = Path(str(settings.out)).expanduser()
-                session = held.enter_context(Session(folder, self.runner.spec, settings.top))
+                session = held.enter_context(Session(folder, self.runner.spec, settings.top, settings.names))
                 held.callback(lambda: session.close(self.summary()) if self.tally.frames else session.discard())
             frames = held.enter_context(self._source)
             self.camera = frames if isinstance(frames, Camera) else None
-            self.tally, told = Tally(), Hints()
+            self.tally, self.drift, told = Tally(), Drift(self.drift.reference), Hints()
             try:
                 # A camera has a newer frame by then; of a file none is to be lost.
                 for each in watch(frames, self.pipeline, self._failed, tries=1 if self.camera else 2):
                     taken = self.camera.age(each.frame) - each.pipeline_ms / 1e3 if self.camera else 0.0
                     seen = replace(each, age_ms=1e3 * max(0.0, taken))
                     self.tally.count(seen)
+                    self.drift.count(seen.raw)
                     if session is not None:
                         session.write(seen)
                     if self.camera and not settings.paced:
@@ -178,7 +187,10 @@ class Live:
             "smoothing": asdict(self.settings.smoothing),
             "detector": self.detector.name,
             **self.tally.summary(),
+            "drift": self.drift.summary(),
             **searched,
+            "identity": self.identity
+            and {"recogniser": self.identity.recognise.digest, "people": len(self.identity.gallery)},
             "camera": counts and {**asdict(counts), "fps": counts.fps},
             "machine": {**machine(), "processor": processor()},
         }
@@ -202,6 +214,19 @@ def live(bundle: str | Path = "ferplus_int8", source: str | int | Path = 0, **se
     smooth = settings.pop("smooth", {})
     smooth = SmoothConfig(**smooth) if isinstance(smooth, dict) else smooth
     return Live(LiveConfig(str(bundle), str(source), smooth=smooth, **settings), Screen(stderr=True).say)
+
+
+def identity_of(settings: LiveConfig, detector: str, say: Callable[[str], None]) -> Identity | None:
+    """What names faces, or None; ConfigError or DataError if the gallery, its key or its recogniser do not fit."""
+    if settings.identity is None:
+        return None
+    if detector != "yunet":
+        raise ConfigError(f"detect must be yunet where identity is asked, for its landmarks, got {detector}; use yunet")
+    key = None if settings.key_file is None else read_key(Path(settings.key_file).expanduser())
+    gallery = Gallery.load(Path(settings.identity).expanduser(), key)
+    recognise = recogniser(settings.identity_file, say)
+    gallery.check(recognise.digest)
+    return Identity(recognise, gallery, settings.alike)
 
 
 def sha256(runner: Runner) -> str | None:

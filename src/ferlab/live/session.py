@@ -96,8 +96,8 @@ def _took(seen: Seen) -> dict[str, float]:
     return {name: getattr(seen, f"{name}_ms") for name in names}
 
 
-def plain(seen: Seen, top: int) -> dict[str, Any]:
-    """A frame as frames.jsonl has it; times in s, durations in ms, boxes in pixels."""
+def plain(seen: Seen, top: int, names: bool = False) -> dict[str, Any]:
+    """A frame as frames.jsonl has it; times in s, durations in ms, boxes in pixels; who it is only if `names`."""
     faces: list[dict[str, Any]] = []
     for each in seen.people:
         face = {"track": each.track, "box": [round(v, 1) for v in each.box], "score": round(each.score, 3)}
@@ -112,18 +112,18 @@ def plain(seen: Seen, top: int) -> dict[str, Any]:
             }
         if each.valence is not None and each.arousal is not None:
             face |= {"valence": round(each.valence, 4), "arousal": round(each.arousal, 4)}
-        faces.append(face)
+        faces.append(face | ({"name": each.name} if names else {}))
     took = {f"{name}_ms": round(value, 2) for name, value in _took(seen).items()}
     return {"frame": seen.frame.index, "time": round(seen.frame.time, 4), "faces": faces, **took}
 
 
-def columns(spec: ModelSpec) -> list[str]:
+def columns(spec: ModelSpec, names: bool = False) -> list[str]:
     """Of frames.csv."""
     affect = ("valence", "arousal") if spec.affect else ()
-    return [*PLACE, *((*SAID, *spec.expression) if spec.expression else ()), *affect]
+    return [*PLACE, *((*SAID, *spec.expression) if spec.expression else ()), *affect, *(["name"] if names else [])]
 
 
-def rows(seen: Seen) -> list[list[Any]]:
+def rows(seen: Seen, names: bool = False) -> list[list[Any]]:
     """The faces of a frame as frames.csv has them, with a probability for every label in the model's order."""
     found = []
     for each in seen.people:
@@ -132,7 +132,8 @@ def rows(seen: Seen) -> list[list[Any]]:
         if each.label is not None and each.confidence is not None:
             row += [each.label, round(each.confidence, 6), str(each.uncertain).lower(), each.second, each.unsmoothed]
             row += [round(each.expression[name], 6) for name in seen.names]
-        found.append([*row, *(round(value, 6) for value in (each.valence, each.arousal) if value is not None)])
+        row += [round(value, 6) for value in (each.valence, each.arousal) if value is not None]
+        found.append([*row, *([each.name] if names else [])])
     return found
 
 
@@ -170,13 +171,14 @@ class Session:
         folder: a new one, or one without a session.
         spec: of the model.
         top: labels a face in frames.jsonl; frames.csv has all.
+        names: whether to say who it was.
 
     Raises:
         ConfigError: there is a session in it, or it cannot be written.
     """
 
-    def __init__(self, folder: Path, spec: ModelSpec, top: int) -> None:
-        self.folder, self.spec, self.top = folder, spec, top
+    def __init__(self, folder: Path, spec: ModelSpec, top: int, names: bool = False) -> None:
+        self.folder, self.spec, self.top, self.names = folder, spec, top, names
 
     def __enter__(self) -> Self:
         with ExitStack() as held:
@@ -189,7 +191,7 @@ class Session:
                     from error  # fmt: skip
             except OSError as error:
                 raise ConfigError(f"cannot write to out={self.folder}: {why_unwritable(error)}") from error
-            self._table.write(_csv([columns(self.spec)]))
+            self._table.write(_csv([columns(self.spec, self.names)]))
             self._held = held.pop_all()
         return self
 
@@ -201,8 +203,9 @@ class Session:
     def write(self, seen: Seen) -> None:
         """Add a frame; DataError if that cannot be done, after which no part of a line is there."""
         try:
-            self._lines.write(json.dumps(plain(seen, self.top), ensure_ascii=False, allow_nan=False) + "\n")
-            self._table.write(_csv(rows(seen)))
+            line = plain(seen, self.top, self.names)
+            self._lines.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            self._table.write(_csv(rows(seen, self.names)))
         except OSError as error:
             raise DataError(
                 f"cannot write to {self.folder}: {why_unwritable(error)}; all before frame {seen.frame.index} is there"

@@ -47,6 +47,11 @@ class LiveConfig:
     fps: float = 25.0
     paced: bool = False
     seconds: float | None = None
+    identity: str | None = None
+    identity_file: str | None = None
+    alike: float = 0.4
+    names: bool = False
+    key_file: str | None = None
     top: int = 3
     device: str = "cpu"
     threads: int = 1
@@ -59,6 +64,13 @@ class LiveConfig:
                 raise ConfigError(f"unknown {each.name} '{value}'; {suggest(str(value), known)}")
         if not 0 < self.score <= 1:
             raise ConfigError(f"score must be above 0 and at most 1, got {self.score}")
+        if not 0 < self.alike < 1:
+            raise ConfigError(f"alike must be between 0 and 1, got {self.alike}")
+        for key in ("names", "identity_file", "key_file"):
+            if getattr(self, key) and self.identity is None:
+                raise ConfigError(
+                    f"{key} must go with a gallery, got none; give identity=gallery.json, or leave it out"
+                )
         for key in ("top", "smallest", "side", "threads"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} must be at least 1, got {getattr(self, key)}")
