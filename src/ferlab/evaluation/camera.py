@@ -154,7 +154,8 @@ def _answers(
 
 
 def _pixels(values: npt.NDArray[np.floating[Any]]) -> Image:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    result: Image = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return result
 
 
 def _warped(face: Image, degrees: float, scale: float, right: float, down: float) -> Image:
