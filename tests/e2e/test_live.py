@@ -16,10 +16,14 @@ import pytest
 import ferlab
 from ferlab.bundle import save_bundle
 from ferlab.cli import main
+from ferlab.data.images import read_image
 from ferlab.errors import ConfigError, DataError
 from ferlab.formats.onnx import save
 from ferlab.formats.seal import Seal
+from ferlab.live.frame import Frame
+from ferlab.live.haar import Haar
 from ferlab.live.session import FRAMES, SUMMARY, TABLE
+from ferlab.live.videos import frames
 from ferlab.spec import ModelSpec
 
 from .conftest import LABELS, untrained
@@ -74,11 +78,32 @@ def test_a_video_becomes_a_session(tmp_path: Path, bundle, clip: Path, capsys: p
     assert "must hold no session yet" in capsys.readouterr().err
 
 
+def test_no_face_is_found_in_a_blurred_recording(tmp_path: Path, bundle, clip: Path, capsys) -> None:
+    words = [f"bundle={tmp_path / 'run'}", f"source={clip}", "detect=haar", "screenshots=0.2"]
+    assert live(*words, f"out={tmp_path / 'a'}", "record=overlay", "show=[]") == 0
+    assert live(*words, f"out={tmp_path / 'b'}", "record=plain", "blur=true", "show=[]") == 0
+    found = {}
+    for name in "ab":
+        folder = tmp_path / name
+        pictures = [*(folder / "screenshots").iterdir()]
+        images = [frame.image for frame in frames(folder / "video.mp4")] + [read_image(path) for path in pictures]
+        found[name] = [len(Haar()(Frame(0, 0.0, image))) for image in images]
+        assert json.loads((folder / SUMMARY).read_text())["kept"] == {
+            "video": {"file": "video.mp4", "frames": 12, "seconds": 0.44, "ended": "with the session"},
+            "screenshots": {"written": 3, "ended": "with the session"},
+        }
+    assert found == {"a": [1, 1, 1, 1, 0, *[1] * 10], "b": [0] * 15}
+    assert f"video   {tmp_path / 'b' / 'video.mp4'}, 12 frames, 0.4 s" in capsys.readouterr().out
+    assert live(*words, f"out={tmp_path / 'c'}", "record=plain", "blur=true", "search=adaptive") == 2
+    assert not (tmp_path / "c").exists()
+
+
 TORCHLESS = """
 import json
 import sys
 sys.modules["torch"] = None  # importing it is an error
 from ferlab.cli import main
+from ferlab.data.images import read_image
 sys.exit(max(main(words) for words in json.loads(sys.argv[1])))
 """
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferlab import config
@@ -91,6 +92,11 @@ def closing_lines(watched: "Live") -> list[str]:
     if tally.labels:
         shares = ", ".join(f"{name} {100 * n / tally.labels.total():.0f} %" for name, n in tally.labels.most_common(5))
         lines.append(f"labels  {shares}")
+    for name, each in (watched.kept.summary() if watched.kept else {}).items():
+        if name == "video" and each["frames"]:
+            lines.append(
+                f"video   {Path(str(out)) / each['file']}, {counted(each['frames'], 'frame')}, {each['seconds']:.1f} s"
+            )
     if out not in (None, "-") and tally.frames:
         lines.append(f"session {out}, with all files whole")
     return lines

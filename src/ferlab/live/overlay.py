@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from ferlab.labels import AFFECT, COLOURS
 from ferlab.live.canvas import BLACK, Box, Canvas, Colour, Letters, ink, overlap, rgb, row
 from ferlab.live.pipeline import Person, Seen
+from ferlab.live.settings import SHOW
 from ferlab.spec import Image
 
-PARTS = ("box", "label", "bars", "affect", "timeline", "numbers")
 SHARE = 36  # of the picture's shorter side: the height of the text, and of the smallest
 LEAST = 11  # pixels of text that can be read
 MOST = 8  # bars of a face, of its likeliest labels
@@ -42,7 +42,7 @@ class Overlay:
 
     Args:
         names: of the model's labels.
-        show: which of PARTS.
+        show: which of SHOW.
         say: told what a person should know.
         clock: s, for frames a second.
     """
@@ -50,7 +50,7 @@ class Overlay:
     def __init__(
         self,
         names: Sequence[str],
-        show: Sequence[str] = PARTS,
+        show: Sequence[str] = SHOW,
         say: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,6 +59,7 @@ class Overlay:
         self._colours = colours(names)
         self._past: dict[int, Past] = {}
         self._came: deque[float] = deque()
+        self._corner = 0  # of the plot of valence and arousal
 
     def note(self, seen: Seen) -> None:
         """Remember what is said of a frame's faces."""
@@ -89,15 +90,15 @@ class Overlay:
         people = sorted(seen.people, key=lambda person: -person.box[2] * person.box[3])
         boxes = [whole(person.box) for person in people]
         taken: list[Box] = []  # where something is drawn already
-        if "box" in self.show:
-            for person, box in reversed(list(zip(people, boxes, strict=True))):
-                canvas.outline(box, self.colour(person), max(2, size // 6))
         if "timeline" in self.show and self._past:
             taken.append(self._timeline(canvas, size, seen.frame.time))
         if "affect" in self.show and "affect" in seen.faces.answers:
-            taken.append(self._affect(canvas, size, people, taken[0][1] if taken else canvas.height))
+            taken.append(self._affect(canvas, size, people, boxes, taken[0][1] if taken else canvas.height))
         if "numbers" in self.show:
             taken.append(self._numbers(canvas, size, seen))
+        if "box" in self.show:
+            for person, box in reversed(list(zip(people, boxes, strict=True))):
+                canvas.outline(box, self.colour(person), max(2, size // 6))
         if "label" in self.show:
             for person, box in zip(people, boxes, strict=True):
                 taken.append(self._label(canvas, size, person, box, taken))
@@ -159,10 +160,18 @@ class Overlay:
             canvas.fill((left, full[1], left + round(bar * person.expression[name]), full[3]), self._colours[name])
         return place
 
-    def _affect(self, canvas: Canvas, size: int, people: Sequence[Person], bottom: int) -> Box:
-        """Valence to the right and arousal up, both from -1 to 1, each face with its last seconds."""
+    def _affect(self, canvas: Canvas, size: int, people: Sequence[Person], faces: Sequence[Box], bottom: int) -> Box:
+        """Valence to the right and arousal up, both from -1 to 1, each face with its last seconds.
+
+        It stays in its corner, unless a face is there and another one is free.
+        """
         side, gap = max(8 * size, round(0.26 * min(canvas.width, canvas.height))), size // 2
-        place = (canvas.width - side - gap, bottom - side - gap, canvas.width - gap, bottom - gap)
+        right, low, high = canvas.width - side - gap, bottom - side - gap, 2 * row(size)
+        corners = [(x, y, x + side, y + side) for x, y in ((right, low), (gap, low), (right, high), (gap, high))]
+        if any(overlap(corners[self._corner], face) for face in faces):
+            free = [i for i, corner in enumerate(corners) if not any(overlap(corner, face) for face in faces)]
+            self._corner = free[0] if free else self._corner
+        place = corners[self._corner]
         canvas.panel(place, light=True)
         middle, reach = ((place[0] + place[2]) / 2, (place[1] + place[3]) / 2), side / 2 - gap
         canvas.line([(middle[0] - reach, middle[1]), (middle[0] + reach, middle[1])], BLACK)

@@ -10,14 +10,17 @@ from typing import Any
 
 from ferlab.errors import ConfigError, LiveError, SpecError
 from ferlab.formats import open_model
+from ferlab.live import blur
 from ferlab.live.camera import Camera, Hints, shown
 from ferlab.live.detect import detector
 from ferlab.live.frame import Frame
+from ferlab.live.kept import Kept
 from ferlab.live.motion import Sparing
 from ferlab.live.pipeline import Pipeline, Seen
 from ferlab.live.session import Session, Tally
 from ferlab.live.settings import LiveConfig, SmoothConfig
 from ferlab.live.sources import opened
+from ferlab.live.store import Folder
 from ferlab.provenance import command_line, commit, machine, processor
 from ferlab.runner import Runner
 from ferlab.screen import Screen
@@ -80,6 +83,7 @@ class Live:
         pipeline: what becomes of a frame.
         tally: what was seen up to now.
         camera: the camera, once it is read; None for files.
+        kept: pictures and the like of the session; None without a folder.
         ended: why it ended, once it has.
 
     Args:
@@ -102,18 +106,22 @@ class Live:
         self._source = opened(settings.source, settings.backend, settings.fps, settings.paced, stopped)
         self.runner = open_model(settings.bundle, settings.device, settings.threads)
         self._sha256 = sha256(self.runner)
-        found = detector(
-            settings.detect, settings.detector_file, settings.score, settings.smallest, say, [settings.side]
-        )  # fmt: skip
+        least = (settings.score, settings.smallest)
+        score, smallest = settings.score, settings.smallest
+        if settings.blur:
+            score, smallest = min(score, blur.SCORE), min(smallest, blur.SMALLEST)
+        found = detector(settings.detect, settings.detector_file, score, smallest, say, [settings.side])
         if self.runner.spec.face.aligned and found.name == "haar":
             raise ConfigError(
                 "detect must be yunet for a model whose faces have level eyes, got haar; use detect=yunet"
             )
         self.detector = Sparing(found, settings.side) if settings.search == "adaptive" else found
         Pipeline(self.runner, found, smoothing).warm_up()
-        self.pipeline = Pipeline(self.runner, self.detector, smoothing)
+        doubtful = settings.blur and found.name != "none"  # what is found to be blurred alone
+        self.pipeline = Pipeline(self.runner, self.detector, smoothing, least=least if doubtful else (0.0, 0.0))
         self.tally, self.ended = Tally(), STOP
         self.camera: Camera | None = None
+        self.kept: Kept | None = None
 
     def __iter__(self) -> Generator[Seen, None, None]:
         """Each frame, once it is written to the session's folder.
@@ -124,11 +132,12 @@ class Live:
         """
         settings = self.settings
         with ExitStack() as held:
-            session = None
+            session = self.kept = None
             if settings.out not in (None, "-"):
-                folder = Path(str(settings.out)).expanduser()
-                session = held.enter_context(Session(folder, self.runner.spec, settings.top))
+                store = Folder(Path(str(settings.out)).expanduser())
+                session = held.enter_context(Session(store, self.runner.spec, settings.top))
                 held.callback(lambda: session.close(self.summary()) if self.tally.frames else session.discard())
+                self.kept = held.enter_context(Kept(settings, self.runner, store, self._say))
             frames = held.enter_context(self._source)
             self.camera = frames if isinstance(frames, Camera) else None
             self.tally, told = Tally(), Hints()
@@ -140,6 +149,8 @@ class Live:
                     self.tally.count(seen)
                     if session is not None:
                         session.write(seen)
+                    if self.kept is not None:
+                        self.kept.write(seen)
                     if self.camera and not settings.paced:
                         told.say(self.camera.counts, self._say)
                     yield seen
@@ -179,6 +190,7 @@ class Live:
             "detector": self.detector.name,
             **self.tally.summary(),
             **searched,
+            "kept": self.kept.summary() if self.kept else {},
             "camera": counts and {**asdict(counts), "fps": counts.fps},
             "machine": {**machine(), "processor": processor()},
         }

@@ -7,8 +7,9 @@ from ferlab.labels import COLOURS, FERPLUS, RAFDB_COMPOUND
 from ferlab.live import canvas as canvases
 from ferlab.live.canvas import BLACK, WHITE, Canvas, Letters, ink, rgb
 from ferlab.live.frame import Faces, Frame
-from ferlab.live.overlay import MOST, PARTS, PAST, Overlay, colours, said
+from ferlab.live.overlay import MOST, PAST, Overlay, colours, said
 from ferlab.live.pipeline import Seen
+from ferlab.live.settings import SHOW
 from ferlab.live.smooth import Shown
 
 ORANGE, BLUE = rgb(COLOURS["happiness"]), rgb(COLOURS["surprise"])
@@ -32,7 +33,7 @@ def seen(
 
 
 def drawn(each: Seen, *show: str, before: tuple[Seen, ...] = ()) -> np.ndarray:
-    overlay = Overlay(each.names, show or PARTS, clock=(number / 20 for number in count()).__next__)
+    overlay = Overlay(each.names, show or SHOW, clock=(number / 20 for number in count()).__next__)
     for other in (*before, each):
         overlay.note(other)
     return overlay.draw(each, each.frame.image)
@@ -51,11 +52,11 @@ def test_a_box_is_in_the_colour_of_its_label_with_a_dark_edge() -> None:
     assert (image[:140] == 100).all()
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", SHOW)
 def test_every_part_can_be_switched_off(part: str) -> None:
     each = seen([[200, 150, 100, 120]], affect=(0.5, 0.5))
     assert (drawn(each, part) != 100).any()
-    others = [name for name in PARTS if name != part]
+    others = [name for name in SHOW if name != part]
     assert (drawn(each, *others) != drawn(each)).any()
 
 
