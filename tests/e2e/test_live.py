@@ -1,3 +1,4 @@
+import csv
 import gc
 import hashlib
 import json
@@ -96,6 +97,31 @@ def test_no_face_is_found_in_a_blurred_recording(tmp_path: Path, bundle, clip: P
     assert f"video   {tmp_path / 'b' / 'video.mp4'}, 12 frames, 0.4 s" in capsys.readouterr().out
     assert live(*words, f"out={tmp_path / 'c'}", "record=plain", "blur=true", "search=adaptive") == 2
     assert not (tmp_path / "c").exists()
+
+
+def test_crops_are_what_the_model_saw(tmp_path: Path, bundle, clip: Path, capsys, monkeypatch) -> None:
+    words = [f"bundle={tmp_path / 'run'}", f"source={clip}", "detect=haar", "crops=true", f"out={tmp_path / 's'}"]
+    assert live(*words) == 0
+    folder = tmp_path / "s" / "crops"
+    rows = list(csv.DictReader((folder / "crops.csv").read_text().splitlines()))
+    assert sorted(row["file"] for row in rows) == sorted(str(p.relative_to(folder)) for p in folder.glob("*/*.png"))
+    frame_lines = [json.loads(line) for line in (tmp_path / "s" / FRAMES).read_text().splitlines()]
+    lines = {(line["frame"], face["track"]): face for line in frame_lines for face in line["faces"]}
+    assert len(rows) == len(lines) == 11
+    for row in rows:
+        face = lines[int(row["frame"]), int(row["track"])]
+        shares = {name: float(row[name]) for name in LABELS}
+        assert Path(row["file"]).parent.name == row["label"] == face["label"]
+        assert max(shares, key=shares.get) == face["unsmoothed"]
+        again = bundle.predict(folder / row["file"]).expression
+        assert again == pytest.approx(shares, abs=1e-5)
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", words[0], f"source={folder}/*/*.png", "format=csv"]) == 0
+    told = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["expression"] for row in told] == [
+        lines[int(Path(row["source"]).stem[:6]), int(Path(row["source"]).stem[7:])]["unsmoothed"] for row in told
+    ]
 
 
 TORCHLESS = """

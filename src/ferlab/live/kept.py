@@ -8,6 +8,7 @@ import cv2
 
 from ferlab.files import why_unwritable
 from ferlab.live.blur import Blur
+from ferlab.live.crop_files import Crops
 from ferlab.live.overlay import Overlay
 from ferlab.live.pipeline import Seen
 from ferlab.live.record import Recorder
@@ -63,6 +64,8 @@ class Kept:
             self._sinks.append(Recorder(store, picture, say))
         if settings.screenshots is not None:
             self._sinks.append(Screenshots(store, self._views.overlay, settings.screenshots))
+        if settings.crops:
+            self._sinks.append(Crops(store, runner.spec))
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ from ferlab.live import yunet
 from ferlab.live.smooth import PRESETS, Smoothing
 
 SEARCH = ("every", "adaptive")
-KEPT = ("record", "screenshots")  # keys of what lies in the session's folder
+KEPT = ("record", "screenshots", "crops")  # keys of what lies in the session's folder
 RECORD = ("overlay", "plain")
 SHOW = ["box", "label", "bars", "affect", "timeline", "numbers"]
 
@@ -42,6 +42,7 @@ class LiveConfig:
     screenshots: float | None = None
     show: list[str] = choice(SHOW, SHOW)
     blur: bool = False
+    crops: bool = False
     preset: str = choice("stable", PRESETS)
     smooth: SmoothConfig = field(default_factory=SmoothConfig)
     detect: str = choice("auto", "ferlab.live.detect:DETECT")
@@ -83,6 +84,9 @@ class LiveConfig:
                 raise ConfigError(f"{key} must have a folder, got out={self.out}; add out=session")
         if self.blur and self.search != "every":
             raise ConfigError("search must be every with blur=true, got adaptive, which finds a new face too late")
+
+        if self.blur and self.crops:
+            raise ConfigError("crops must be false with blur=true, got true; what the model saw are the faces")
 
     @property
     def smoothing(self) -> Smoothing:

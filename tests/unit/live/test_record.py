@@ -189,6 +189,7 @@ def test_nothing_is_kept_unless_it_is_asked_for(tmp_path: Path) -> None:
         ({"screenshots": 0.0}, "screenshots must be above 0, got 0"),
         ({"record": "overlap", "out": "s"}, "unknown record 'overlap'; did you mean 'overlay'"),
         ({"show": ["box", "bar"]}, "unknown show 'bar'; did you mean 'bars'"),
+        ({"blur": True, "crops": True, "out": "s"}, "crops must be false with blur=true"),
         ({"blur": True, "search": "adaptive"}, "search must be every with blur=true, got adaptive"),
     ],
 )
