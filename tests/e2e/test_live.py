@@ -1,3 +1,4 @@
+import csv
 import gc
 import hashlib
 import json
@@ -17,11 +18,15 @@ import pytest
 import ferlab
 from ferlab.bundle import save_bundle
 from ferlab.cli import main
+from ferlab.data.images import read_image
 from ferlab.errors import ConfigError, DataError
 from ferlab.evaluation.drift import Spread, psi
 from ferlab.formats.onnx import save
 from ferlab.formats.seal import Seal
+from ferlab.live.frame import Frame
+from ferlab.live.haar import Haar
 from ferlab.live.session import FRAMES, SUMMARY, TABLE
+from ferlab.live.videos import frames
 from ferlab.spec import ModelSpec
 
 from .conftest import LABELS, untrained
@@ -76,11 +81,57 @@ def test_a_video_becomes_a_session(tmp_path: Path, bundle, clip: Path, capsys: p
     assert "must hold no session yet" in capsys.readouterr().err
 
 
+def test_no_face_is_found_in_a_blurred_recording(tmp_path: Path, bundle, clip: Path, capsys) -> None:
+    words = [f"bundle={tmp_path / 'run'}", f"source={clip}", "detect=haar", "screenshots=0.2"]
+    assert live(*words, f"out={tmp_path / 'a'}", "record=overlay", "show=[]") == 0
+    assert live(*words, f"out={tmp_path / 'b'}", "record=plain", "blur=true", "show=[]") == 0
+    found = {}
+    for name in "ab":
+        folder = tmp_path / name
+        pictures = [*(folder / "screenshots").iterdir()]
+        images = [frame.image for frame in frames(folder / "video.mp4")] + [read_image(path) for path in pictures]
+        found[name] = [len(Haar()(Frame(0, 0.0, image))) for image in images]
+        assert json.loads((folder / SUMMARY).read_text())["kept"] == {
+            "video": {"file": "video.mp4", "frames": 12, "seconds": 0.44, "ended": "with the session"},
+            "screenshots": {"written": 3, "ended": "with the session"},
+        }
+    assert found == {"a": [1, 1, 1, 1, 0, *[1] * 10], "b": [0] * 15}
+    assert f"video   {tmp_path / 'b' / 'video.mp4'}, 12 frames, 0.4 s" in capsys.readouterr().out
+    assert live(*words, f"out={tmp_path / 'c'}", "record=plain", "blur=true", "search=adaptive") == 2
+    assert not (tmp_path / "c").exists()
+
+
+def test_crops_are_what_the_model_saw(tmp_path: Path, bundle, clip: Path, capsys, monkeypatch) -> None:
+    words = [f"bundle={tmp_path / 'run'}", f"source={clip}", "detect=haar", "crops=true", f"out={tmp_path / 's'}"]
+    assert live(*words) == 0
+    folder = tmp_path / "s" / "crops"
+    rows = list(csv.DictReader((folder / "crops.csv").read_text().splitlines()))
+    assert sorted(row["file"] for row in rows) == sorted(str(p.relative_to(folder)) for p in folder.glob("*/*.png"))
+    frame_lines = [json.loads(line) for line in (tmp_path / "s" / FRAMES).read_text().splitlines()]
+    lines = {(line["frame"], face["track"]): face for line in frame_lines for face in line["faces"]}
+    assert len(rows) == len(lines) == 11
+    for row in rows:
+        face = lines[int(row["frame"]), int(row["track"])]
+        shares = {name: float(row[name]) for name in LABELS}
+        assert Path(row["file"]).parent.name == row["label"] == face["label"]
+        assert max(shares, key=shares.get) == face["unsmoothed"]
+        again = bundle.predict(folder / row["file"]).expression
+        assert again == pytest.approx(shares, abs=1e-5)
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", words[0], f"source={folder}/*/*.png", "format=csv"]) == 0
+    told = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["expression"] for row in told] == [
+        lines[int(Path(row["source"]).stem[:6]), int(Path(row["source"]).stem[7:])]["unsmoothed"] for row in told
+    ]
+
+
 TORCHLESS = """
 import json
 import sys
 sys.modules["torch"] = None  # importing it is an error
 from ferlab.cli import main
+from ferlab.data.images import read_image
 sys.exit(max(main(words) for words in json.loads(sys.argv[1])))
 """
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferlab import config
@@ -103,6 +104,11 @@ def closing_lines(watched: "Live") -> list[str]:
         lines.append(f"labels  {shares}")
     if (drift := watched.drift.summary()) is not None:
         lines.append(f"drift   {sentence(drift)}")
+    for name, each in (watched.kept.summary() if watched.kept else {}).items():
+        if name == "video" and each["frames"]:
+            lines.append(
+                f"video   {Path(str(out)) / each['file']}, {counted(each['frames'], 'frame')}, {each['seconds']:.1f} s"
+            )
     if out not in (None, "-") and tally.frames:
         lines.append(f"session {out}, with all files whole")
     return lines

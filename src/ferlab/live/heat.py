@@ -4,7 +4,6 @@ and then without a word.
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 
 HOT, COOL = 85.0, 80.0  # °C above which there are pauses, and below which there are none again
@@ -45,18 +44,24 @@ class Heat:
         self._worked_since = self._clock()
 
 
-def thermometer(device: str) -> Callable[[], float] | None:
-    """What reads the temperature in °C of the card that `device` names, by nvidia-ml-py.
+def cooling(device: str, say: Callable[[str], None]) -> Callable[[], None]:
+    """What is to be called once a frame for this device: `Heat` for an NVIDIA card, and nothing for others.
 
-    None where it is no NVIDIA card, or that package or the driver is missing.
+    Its temperature is read by nvidia-ml-py; where that cannot be, it is said.
     """
     kind, _, index = device.partition(":")
     if kind != "cuda":
-        return None
-    with suppress(Exception):  # its errors are classes of its own, and of the driver's library
+        return lambda: None
+    try:
         nvml = import_module("pynvml")
         nvml.nvmlInit()
         card = nvml.nvmlDeviceGetHandleByIndex(int(index or 0))
-        nvml.nvmlDeviceGetTemperature(card, nvml.NVML_TEMPERATURE_GPU)
-        return lambda: float(nvml.nvmlDeviceGetTemperature(card, nvml.NVML_TEMPERATURE_GPU))
-    return None
+
+        def celsius() -> float:
+            return float(nvml.nvmlDeviceGetTemperature(card, nvml.NVML_TEMPERATURE_GPU))
+
+        celsius()
+    except Exception as error:  # a package that is missing, or errors of its own and of the driver's library
+        say(f"the card's temperature cannot be read ({' '.join(str(error).split())[:80]}): pip install nvidia-ml-py")
+        return lambda: None
+    return Heat(celsius, say)

@@ -11,11 +11,14 @@ from typing import Any
 from ferlab.errors import ConfigError, LiveError, SpecError
 from ferlab.evaluation.drift import Drift, reference_of
 from ferlab.formats import open_model
+from ferlab.live import blur
 from ferlab.live.camera import Camera, Hints, shown
 from ferlab.live.detect import detector
 from ferlab.live.frame import Frame
 from ferlab.live.gallery import Gallery
+from ferlab.live.heat import cooling
 from ferlab.live.identity import Identity
+from ferlab.live.kept import Kept
 from ferlab.live.motion import Sparing
 from ferlab.live.pipeline import Pipeline, Seen
 from ferlab.live.recognise import recogniser
@@ -23,6 +26,7 @@ from ferlab.live.sealed import read_key
 from ferlab.live.session import Session, Tally
 from ferlab.live.settings import LiveConfig, SmoothConfig
 from ferlab.live.sources import opened
+from ferlab.live.store import Folder
 from ferlab.provenance import command_line, commit, machine, processor
 from ferlab.runner import Runner
 from ferlab.screen import Screen
@@ -86,6 +90,7 @@ class Live:
         tally: what was seen up to now.
         drift: how far its answers are from those on validation.
         camera: the camera, once it is read; None for files.
+        kept: pictures and the like of the session; None without a folder.
         ended: why it ended, once it has.
 
     Args:
@@ -109,9 +114,11 @@ class Live:
         self.runner = open_model(settings.bundle, settings.device, settings.threads)
         self._sha256 = sha256(self.runner)
         self.drift = Drift(reference_of(self.runner.provenance, len(self.runner.labels)))
-        found = detector(
-            settings.detect, settings.detector_file, settings.score, settings.smallest, say, [settings.side]
-        )  # fmt: skip
+        least = (settings.score, settings.smallest)
+        score, smallest = settings.score, settings.smallest
+        if settings.blur:
+            score, smallest = min(score, blur.SCORE), min(smallest, blur.SMALLEST)
+        found = detector(settings.detect, settings.detector_file, score, smallest, say, [settings.side])
         if self.runner.spec.face.aligned and found.name == "haar":
             raise ConfigError(
                 "detect must be yunet for a model whose faces have level eyes, got haar; use detect=yunet"
@@ -119,9 +126,11 @@ class Live:
         self.detector = Sparing(found, settings.side) if settings.search == "adaptive" else found
         Pipeline(self.runner, found, smoothing).warm_up()
         self.identity = identity_of(settings, found.name, say)
-        self.pipeline = Pipeline(self.runner, self.detector, smoothing, self.identity)
+        answered = least if settings.blur and found.name != "none" else (0.0, 0.0)  # the others are blurred alone
+        self.pipeline = Pipeline(self.runner, self.detector, smoothing, self.identity, least=answered)
         self.tally, self.ended = Tally(), STOP
         self.camera: Camera | None = None
+        self.kept: Kept | None = None
 
     def __iter__(self) -> Generator[Seen, None, None]:
         """Each frame, once it is written to the session's folder.
@@ -132,14 +141,16 @@ class Live:
         """
         settings = self.settings
         with ExitStack() as held:
-            session = None
+            session = self.kept = None
             if settings.out not in (None, "-"):
-                folder = Path(str(settings.out)).expanduser()
-                session = held.enter_context(Session(folder, self.runner.spec, settings.top, settings.names))
+                store = Folder(Path(str(settings.out)).expanduser())
+                session = held.enter_context(Session(store, self.runner.spec, settings.top, settings.names))
                 held.callback(lambda: session.close(self.summary()) if self.tally.frames else session.discard())
+                self.kept = held.enter_context(Kept(settings, self.runner, store, self._say))
             frames = held.enter_context(self._source)
             self.camera = frames if isinstance(frames, Camera) else None
             self.tally, self.drift, told = Tally(), Drift(self.drift.reference), Hints()
+            cool = cooling(settings.device, self._say)
             try:
                 # A camera has a newer frame by then; of a file none is to be lost.
                 for each in watch(frames, self.pipeline, self._failed, tries=1 if self.camera else 2):
@@ -149,9 +160,12 @@ class Live:
                     self.drift.count(seen.raw)
                     if session is not None:
                         session.write(seen)
+                    if self.kept is not None:
+                        self.kept.write(seen)
                     if self.camera and not settings.paced:
                         told.say(self.camera.counts, self._say)
                     yield seen
+                    cool()
                     if self._stopped():
                         return
                     if settings.seconds and self.tally.media >= settings.seconds:
@@ -191,6 +205,7 @@ class Live:
             **searched,
             "identity": self.identity
             and {"recogniser": self.identity.recognise.digest, "people": len(self.identity.gallery)},
+            "kept": self.kept.summary() if self.kept else {},
             "camera": counts and {**asdict(counts), "fps": counts.fps},
             "machine": {**machine(), "processor": processor()},
         }

@@ -1,26 +1,25 @@
 """What a session leaves: a line a frame and a row a face while it runs, and a summary at its end. No pictures."""
 
 import csv
-import errno
 import io
 import json
 import statistics
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from ferlab.errors import ConfigError, DataError
 from ferlab.evaluation.text import no_formula
-from ferlab.files import remove_empty, why_unwritable, write_json
+from ferlab.files import why_unwritable
 from ferlab.live.pipeline import Seen
+from ferlab.live.store import Store
 from ferlab.spec import ModelSpec
 
 FRAMES, TABLE, SUMMARY = "frames.jsonl", "frames.csv", "session.json"
@@ -137,38 +136,11 @@ def rows(seen: Seen, names: bool = False) -> list[list[Any]]:
     return found
 
 
-class Growing:
-    """A file that grows by whole parts: no buffer, so that a part is with the system when `write` returns.
-
-    Args:
-        path: of a file that is not there yet; FileExistsError if it is.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file: IO[bytes] = open(path, "xb", buffering=0)  # noqa: SIM115
-
-    def write(self, text: str) -> None:
-        """Add to the file; OSError, such as of a full disk, after which nothing of it is there."""
-        end, content = self._file.tell(), text.encode(errors="backslashreplace")
-        try:
-            if self._file.write(content) != len(content):
-                raise OSError(errno.ENOSPC, "No space left on device", self._file.name)
-        except OSError:
-            self._file.truncate(end)
-            raise
-
-    def close(self) -> None:
-        """Close it."""
-        self._file.close()
-
-
 class Session:
-    """A folder with frames.jsonl and frames.csv, whole after whatever ends the program, and session.json at the end.
-
-    A context.
+    """frames.jsonl and frames.csv, whole after whatever ends the program, and session.json at the end. A context.
 
     Args:
-        folder: a new one, or one without a session.
+        store: takes the files; it is held open.
         spec: of the model.
         top: labels a face in frames.jsonl; frames.csv has all.
         names: whether to say who it was.
@@ -177,21 +149,20 @@ class Session:
         ConfigError: there is a session in it, or it cannot be written.
     """
 
-    def __init__(self, folder: Path, spec: ModelSpec, top: int, names: bool = False) -> None:
-        self.folder, self.spec, self.top, self.names = folder, spec, top, names
+    def __init__(self, store: Store, spec: ModelSpec, top: int, names: bool = False) -> None:
+        self.store, self.folder, self.spec, self.top, self.names = store, store.path, spec, top, names
 
     def __enter__(self) -> Self:
         with ExitStack() as held:
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self._lines = held.enter_context(closing(Growing(self.folder / FRAMES)))
-                self._table = held.enter_context(closing(Growing(self.folder / TABLE)))
+                held.enter_context(self.store)
+                self.store.add(FRAMES, b"")
+                self.store.add(TABLE, _csv([columns(self.spec, self.names)]))
             except FileExistsError as error:
                 raise ConfigError(f"out={self.folder} must hold no session yet, got one; name another folder") \
                     from error  # fmt: skip
             except OSError as error:
                 raise ConfigError(f"cannot write to out={self.folder}: {why_unwritable(error)}") from error
-            self._table.write(_csv([columns(self.spec, self.names)]))
             self._held = held.pop_all()
         return self
 
@@ -202,10 +173,10 @@ class Session:
 
     def write(self, seen: Seen) -> None:
         """Add a frame; DataError if that cannot be done, after which no part of a line is there."""
+        line = json.dumps(plain(seen, self.top, self.names), ensure_ascii=False, allow_nan=False) + "\n"
         try:
-            line = plain(seen, self.top, self.names)
-            self._lines.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-            self._table.write(_csv(rows(seen, self.names)))
+            self.store.add(FRAMES, line.encode(errors="backslashreplace"))
+            self.store.add(TABLE, _csv(rows(seen, self.names)))
         except OSError as error:
             raise DataError(
                 f"cannot write to {self.folder}: {why_unwritable(error)}; all before frame {seen.frame.index} is there"
@@ -213,20 +184,18 @@ class Session:
 
     def discard(self) -> None:
         """Remove what was made, for nothing was seen: the camera did not open."""
-        for name in (FRAMES, TABLE):
-            (self.folder / name).unlink(missing_ok=True)
-        remove_empty([self.folder])
+        self.store.discard()
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Write session.json; DataError if that cannot be done."""
         try:
-            write_json(self.folder / SUMMARY, dict(summary))
+            self.store.put(SUMMARY, (json.dumps(dict(summary), indent=2, allow_nan=False) + "\n").encode())
         except OSError as error:
             raise DataError(f"cannot write {self.folder / SUMMARY}: {why_unwritable(error)}") from error
 
 
-def _csv(table: Iterable[Sequence[Any]]) -> str:
+def _csv(table: Iterable[Sequence[Any]]) -> bytes:
     text = io.StringIO()
     safe = ([no_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in table)
     csv.writer(text, lineterminator="\n").writerows(safe)
-    return text.getvalue()
+    return text.getvalue().encode(errors="backslashreplace")

@@ -8,6 +8,9 @@ from ferlab.live import yunet
 from ferlab.live.smooth import PRESETS, Smoothing
 
 SEARCH = ("every", "adaptive")
+KEPT = ("record", "screenshots", "crops")  # keys of what lies in the session's folder
+RECORD = ("overlay", "plain")
+SHOW = ["box", "label", "bars", "affect", "timeline", "numbers"]
 
 
 @dataclass
@@ -35,6 +38,11 @@ class LiveConfig:
     bundle: str = "ferplus_int8"
     source: str = "0"
     out: str | None = None
+    record: str | None = choice(None, RECORD)
+    screenshots: float | None = None
+    show: list[str] = choice(SHOW, SHOW)
+    blur: bool = False
+    crops: bool = False
     preset: str = choice("stable", PRESETS)
     smooth: SmoothConfig = field(default_factory=SmoothConfig)
     detect: str = choice("auto", "ferlab.live.detect:DETECT")
@@ -60,8 +68,9 @@ class LiveConfig:
         """Raise ConfigError for a value that means nothing."""
         for each in fields(self):  # `config.typed` says the same, but Python's users do not come by there
             known, value = choices(type(self), each.name), getattr(self, each.name)
-            if known and value not in known:
-                raise ConfigError(f"unknown {each.name} '{value}'; {suggest(str(value), known)}")
+            for one in value if isinstance(value, list) else [value]:
+                if known and one is not None and one not in known:
+                    raise ConfigError(f"unknown {each.name} '{one}'; {suggest(str(one), known)}")
         if not 0 < self.score <= 1:
             raise ConfigError(f"score must be above 0 and at most 1, got {self.score}")
         if not 0 < self.alike < 1:
@@ -74,9 +83,22 @@ class LiveConfig:
         for key in ("top", "smallest", "side", "threads"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} must be at least 1, got {getattr(self, key)}")
-        for key in ("fps", "seconds"):
+        for key in ("fps", "seconds", "screenshots"):
             if (value := getattr(self, key)) is not None and not value > 0:
                 raise ConfigError(f"{key} must be above 0, got {value}")
+
+        self._check_kept()
+
+    def _check_kept(self) -> None:
+        """Raise ConfigError for something to keep that has no place, or that would show whom `blur` hides."""
+        for key in KEPT:
+            if getattr(self, key) and self.out in (None, "-"):
+                raise ConfigError(f"{key} must have a folder, got out={self.out}; add out=session")
+        if self.blur and self.search != "every":
+            raise ConfigError("search must be every with blur=true, got adaptive, which finds a new face too late")
+
+        if self.blur and self.crops:
+            raise ConfigError("crops must be false with blur=true, got true; what the model saw are the faces")
 
     @property
     def smoothing(self) -> Smoothing:

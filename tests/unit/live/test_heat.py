@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ferlab.live.heat import Heat, thermometer
+from ferlab.live.heat import Heat, cooling
 
 
 class World:
@@ -58,22 +58,23 @@ def test_a_pause_has_an_end():
     assert world.slept <= 1.0
 
 
-def test_only_an_nvidia_card_with_its_package_has_a_thermometer(monkeypatch):
-    assert thermometer("cpu") is None
+def test_only_an_nvidia_card_is_cooled_and_one_that_cannot_be_read_is_said(monkeypatch):
+    said = []
+    assert cooling("cpu", said.append)() is None
+    assert said == []
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert thermometer("cuda") is None
+    assert not isinstance(cooling("cuda", said.append), Heat)
+    assert "pip install nvidia-ml-py" in said.pop()
     asked = []
     fake = SimpleNamespace(
         nvmlInit=lambda: None, nvmlDeviceGetHandleByIndex=lambda i: asked.append(i) or i,
-        nvmlDeviceGetTemperature=lambda card, sensor: 70 + card + sensor, NVML_TEMPERATURE_GPU=0,
+        nvmlDeviceGetTemperature=lambda card, sensor: 90 + card + sensor, NVML_TEMPERATURE_GPU=0,
     )  # fmt: skip
     monkeypatch.setitem(sys.modules, "pynvml", fake)
-    assert thermometer("cuda:1")() == 71.0
-    assert thermometer("cuda")() == 70.0
+    cooling("cuda:1", said.append)()
+    cooling("cuda", said.append)()
     assert asked == [1, 0]
-
-    def broken():
-        raise RuntimeError("no driver")
-
-    fake.nvmlInit = broken
-    assert thermometer("cuda") is None
+    assert [line[:20] for line in said] == ["the card has 91 °C, ", "the card has 90 °C, "]
+    fake.nvmlInit = lambda: 1 / 0
+    assert not isinstance(cooling("cuda", said.append), Heat)
+    assert "division by zero" in said[-1]
