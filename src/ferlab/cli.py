@@ -45,6 +45,15 @@ COMMANDS: dict[str, Command] = {
         "predict:predict", "predict", "answer for every face in pictures and videos, or for face crops", "PredictConfig"
     ),
     "live": Command("live:live", "live", "watch the faces in front of a camera, or in a video", "LiveConfig"),
+    "live make-clip": Command(
+        "live_clip:make_clip", "live_clip", "make videos of faces whose expressions are known", "LiveClipConfig"
+    ),
+    "live evaluate": Command(
+        "live_evaluate:evaluate",
+        "live_evaluate",
+        "how right, steady and quick live is, with a report",
+        "LiveEvaluateConfig",
+    ),
     "enroll": Command(
         "enroll:enroll",
         "enroll",
@@ -198,6 +207,7 @@ def _find(words: list[str]) -> tuple[str, list[str]]:
     for length in (2, 1):
         name = " ".join(words[:length])
         if len(words) >= length and name in COMMANDS:
+            _check_second(name, words[length:])
             return name, words[length:]
     parts = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
     if parts:
@@ -207,6 +217,15 @@ def _find(words: list[str]) -> tuple[str, list[str]]:
         near = suggest(got, [p.split()[1] for p in parts])
         raise ConfigError(f"'ferlab {words[0]}' must be followed by what to do, got {got}; {near}")
     raise ConfigError(f"unknown command '{words[0]}'; {suggest(words[0], [n.split()[0] for n in COMMANDS])}")
+
+
+def _check_second(name: str, rest: list[str]) -> None:
+    """Raise a ConfigError if a command of one word, such as live, is followed by what should be one of its second."""
+    parts = [each.removeprefix(f"{name} ") for each in COMMANDS if each.startswith(f"{name} ")]
+    if parts and rest and "=" not in rest[0] and not rest[0].startswith("-") and rest[0] != "help":
+        known = f"{', '.join(['key=value', *parts[:-1]])} or {parts[-1]}"
+        got = f"'ferlab {name}' must be followed by {known}, got '{rest[0]}'"
+        raise ConfigError(f"{got}; {suggest(rest[0], parts)}")
 
 
 def _split(name: str, words: list[str]) -> tuple[list[str], str | None, set[str]]:

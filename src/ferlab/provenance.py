@@ -65,6 +65,17 @@ def processor() -> str:
     return next(names, platform.processor() or "unknown")
 
 
+def peak_mb() -> float | None:
+    """Peak resident memory of this process, MiB; None where Linux's /proc is missing.
+
+    Not `getrusage`: a process that another one starts begins there with the memory of the other one.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    peaks = [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")]
+    return peaks[0] if peaks else None
+
+
 def command_line() -> str:
     """The command that started this run, quoted for a shell: ferlab's, or that of the program that called it."""
     program, *words = sys.argv

@@ -60,6 +60,7 @@ def failing(error):
         (["--cfg", "train"], "unknown command '--cfg'"),
         (["data"], "'ferlab data' must be followed by what to do, got nothing; one of: verify, show, write"),
         (["data", "data=fer2013"], "'ferlab data' must be followed by what to do, got nothing; one of: verify,"),
+        (["live", "make"], "'ferlab live' must be followed by key=value, make-clip or evaluate, got 'make'; did"),
         (["data", "verfy"], "'ferlab data' must be followed by what to do, got verfy; did you mean 'verify'?"),
         (["train", "--hlep"], "unknown flag '--hlep'; did you mean '--help'?"),
         (["train", "--cfgg=x"], "unknown flag '--cfgg'; did you mean '--cfg'?"),
@@ -167,7 +168,7 @@ def test_list_names_every_option_and_format(ferlab):
 
 def test_doctor_says_what_is_there_and_what_is_missing(ferlab, monkeypatch, tmp_path):
     def without(package):
-        if package == "onnx":
+        if package == "onnxscript":
             raise PackageNotFoundError(package)
         return "1.0"
 
@@ -179,7 +180,7 @@ def test_doctor_says_what_is_there_and_what_is_missing(ferlab, monkeypatch, tmp_
     assert code == 0
     for said in (
         r"device=auto +\w+: \S", "trainer.precision=auto +(32-true|bf16-mixed|16-mixed)", r"torch +1\.0",
-        r"onnx +missing onnx: pip install 'ferlab\[onnx\]' gives format=onnx, format=onnx_int8",
+        r"onnx +missing onnxscript: pip install 'ferlab\[onnx\]' gives format=onnx, format=onnx_int8",
         r"data=rafdb +\S+/data/rafdb: ferlab data verify data=rafdb", "data=fer2013 .*: not there; data.root=",
         "tracker +http://…@host, as MLFLOW_TRACKING_URI says",
     ):  # fmt: skip

@@ -19,6 +19,7 @@ import numpy as np
 
 from ferlab.errors import FerlabError
 from ferlab.formats import RUNTIMES, open_model
+from ferlab.provenance import peak_mb
 from ferlab.runner import Runner
 from ferlab.spec import Image
 
@@ -106,17 +107,6 @@ def time_calls(runner: Runner, images: Image, batch: int, seconds: float) -> Map
         "p95_ms": 1e3 * float(p95),
         "images_per_s": batch * len(times) / sum(times),
     }
-
-
-def peak_mb() -> float | None:
-    """Peak resident memory of this process, MiB; None where Linux's /proc is missing.
-
-    Not `getrusage`: a process that another one starts begins there with the memory of the other one.
-    """
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.is_file() else []
-    peaks = [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")]
-    return peaks[0] if peaks else None
 
 
 if __name__ == "__main__":

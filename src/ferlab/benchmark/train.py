@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from ferlab import config
 from ferlab.benchmark.others import DTYPES, Loop, precision_of, timm, tutorial, workers_of, write_pictures
 from ferlab.benchmark.peak import gemm_rate, gemm_side, step_flops
-from ferlab.benchmark.stopwatch import peak_mb
 from ferlab.benchmark.turns import in_turns, ratio, seconds, wait
 from ferlab.data.loaders import Batch, Part, Streamed, plan
 from ferlab.data.source import Source
 from ferlab.errors import ConfigError
 from ferlab.interrupt import StopRequest
-from ferlab.provenance import commit, environment
+from ferlab.provenance import commit, environment, peak_mb
 from ferlab.spec import ModelSpec
 from ferlab.training.build import build_fit, model_spec
 from ferlab.training.clock import Clock

@@ -118,6 +118,10 @@ class Seen:
 class Pipeline:
     """What becomes of a frame.
 
+    Attributes:
+        heirs: see `Tracker.heirs`: with them, and `memory` as the patience, a `Smoother` smooths the answers as here.
+        memory: seconds for which a lost face may have an heir.
+
     Args:
         runner: the model.
         detector: finds the faces.
@@ -140,8 +144,9 @@ class Pipeline:
         self._clock, self._least = clock, least
         self.fit = FITS.get((detector.name, str(runner.provenance.get("dataset"))))
         self._track, self._steady = Tracker(), Steady()
-        memory, heirs = self._track.memory, self._track.heirs
-        self._smooth, self._level = Smoother(smoothing, memory, heirs), Levels(smoothing, memory, heirs)
+        self.memory, self.heirs = self._track.memory, self._track.heirs
+        self._smooth = Smoother(smoothing, self.memory, self.heirs)
+        self._level = Levels(smoothing, self.memory, self.heirs)
 
     def __call__(self, frame: Frame) -> Seen:
         """Find and answer the faces of a frame; frames come in the order of their times."""

@@ -178,7 +178,7 @@ def test_every_call_has_as_many_faces_as_it_says(faces, batch, first):
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_memory_of_the_process_that_starts_it_does_not_count():
     ballast = np.ones(2**28, np.uint8)
-    code = "from ferlab.benchmark.stopwatch import peak_mb; print(peak_mb())"
+    code = "from ferlab.provenance import peak_mb; print(peak_mb())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 150 < ballast.nbytes / 2**20
 

@@ -1,0 +1,91 @@
+"""A session that was recorded, `frames.jsonl` and `frames.csv` of `ferlab live`, to be scored as it was shown."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ferlab.errors import DataError
+from ferlab.files import check_regular
+from ferlab.labels import AFFECT
+from ferlab.live.frame import Faces
+from ferlab.live.scoring import Recording
+from ferlab.live.session import FRAMES, PLACE, SAID, TABLE
+from ferlab.live.truth import read_truth
+
+SHOWN, RAW = "as shown", "unsmoothed"
+LINE = 2**20  # bytes
+TIMES = ("detector", "classifier", "end_to_end", "age")
+
+
+def session_labels(folder: Path) -> tuple[str, ...]:
+    """The labels of the model of a session; DataError if it had none, or is no session."""
+    try:
+        check_regular(folder / TABLE)
+        with open(folder / TABLE, encoding="utf-8", newline="") as file:
+            header = next(csv.reader([file.readline(LINE)]), [])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"session must be a folder of ferlab live, got {folder}: {TABLE}: {reason}") from error
+    known = len(PLACE) + len(SAID)
+    if tuple(header[:known]) != (*PLACE, *SAID):
+        raise DataError(
+            f"{folder / TABLE} must be of a model with expressions, got other columns; name another session"
+        )
+    labels = tuple(header[known:])
+    return labels[: -len(AFFECT)] if labels[-len(AFFECT) :] == AFFECT else labels
+
+
+def read_session(folder: Path, truth: Path) -> Recording:
+    """What was shown and what was true.
+
+    Raises:
+        DataError: one of the files cannot be read or means nothing; names the line.
+    """
+    labels = session_labels(folder)
+    known = read_truth(truth, labels)
+    recording = Recording(folder.name or str(folder), labels)
+    for number, line in _lines(folder / FRAMES):
+        try:
+            frame, time, faces, told, ms = _frame(line, labels)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+            raise DataError(f"{folder / FRAMES} line {number}: must be a frame of ferlab live, got {reason}") from error
+        if recording.moments and time < recording.moments[-1].time:
+            raise DataError(f"{folder / FRAMES} line {number}: time must not fall, got {time:g}; it was changed")
+        recording.add(time, faces, np.zeros((len(faces), 0)), known.at(frame, time), told)
+        for name, value in ms.items():
+            recording.ms.setdefault(name, []).append(value)
+    if not recording.moments:
+        raise DataError(f"{folder / FRAMES} must hold frames, got none")
+    return recording
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        check_regular(path)
+        with open(path, "rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(LINE), b""), 1):
+                if not line.endswith(b"\n"):
+                    raise DataError(f"{path} line {number}: must end, and have at most {LINE:,} bytes; it was cut")
+                yield number, line
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+
+
+def _frame(line: bytes, labels: tuple[str, ...]) -> tuple[int, float, Faces, dict[str, list[int]], dict[str, float]]:
+    row: dict[str, Any] = json.loads(line)
+    given = row["faces"]
+    boxes = np.array([face["box"] for face in given], np.float64).reshape(len(given), 4)
+    ids = np.array([face["track"] for face in given], np.int64).reshape(-1)
+    time = float(row["time"])
+    if not np.isfinite(boxes).all() or not np.isfinite(time):
+        raise ValueError("a number that is not finite")
+    faces = Faces(boxes.astype(np.float32), np.ones(len(given), np.float32),
+                  np.full((len(given), 5, 2), np.nan, np.float32), ids)  # fmt: skip
+    told = {SHOWN: "label", RAW: "unsmoothed"}
+    shown = {name: [labels.index(face[key]) for face in given] for name, key in told.items()}
+    return int(row["frame"]), time, faces, shown, {name: float(row[f"{name}_ms"]) for name in TIMES}
