@@ -194,11 +194,12 @@ def _dispatch(words: list[str]) -> int:
 
 def _find(words: list[str]) -> tuple[str, list[str]]:
     """The command that the first one or two words name, and the words after it."""
-    for length in (2, 1):
-        name = " ".join(words[:length])
-        if len(words) >= length and name in COMMANDS:
-            return name, words[length:]
-    parts = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
+    name, parts = " ".join(words[:2]), [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
+    if len(words) > 1 and name in COMMANDS:
+        return name, words[2:]
+    own = not parts or len(words) < 2 or "=" in words[1] or words[1].startswith("-") or words[1] == "help"
+    if words[0] in COMMANDS and own:
+        return words[0], words[1:]
     if parts:
         got = words[1] if len(words) > 1 and "=" not in words[1] else "nothing"
         if got in ("--help", "-h", "help"):
