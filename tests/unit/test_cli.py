@@ -56,6 +56,7 @@ def failing(error):
     [
         (["trian"], "unknown command 'trian'; did you mean 'train'?"),
         (["xyz"], "unknown command 'xyz'; one of: train, evaluate, compare, predict, live, enroll, export, verify, "),
+        (["enroll", "lst"], "'ferlab enroll' must be followed by what to do, got lst; did you mean 'list'?"),
         (["model=se_resnet"], "unknown command 'model=se_resnet'"),
         (["--cfg", "train"], "unknown command '--cfg'"),
         (["data"], "'ferlab data' must be followed by what to do, got nothing; one of: verify, show, write"),
