@@ -45,6 +45,9 @@ COMMANDS: dict[str, Command] = {
         "predict:predict", "predict", "answer for every face in pictures and videos, or for face crops", "PredictConfig"
     ),
     "live": Command("live:live", "live", "watch the faces in front of a camera, or in a video", "LiveConfig"),
+    "live decrypt": Command(
+        "live:decrypt", "live_decrypt", "read a session that was encrypted, with its key", "DecryptConfig"
+    ),
     "live make-clip": Command(
         "live_clip:make_clip", "live_clip", "make videos of faces whose expressions are known", "LiveClipConfig"
     ),

@@ -14,6 +14,7 @@ from ferlab.cli import main
 from ferlab.live import detect, run
 from ferlab.live.frame import Faces, Frame
 from ferlab.live.haar import Haar
+from ferlab.live.keys import make_key
 from ferlab.live.recognise import SIDE, TEMPLATE
 from ferlab.live.session import FRAMES, SUMMARY, TABLE
 
@@ -147,13 +148,12 @@ def test_encrypted_from_enrolment_to_session(
     capsys.readouterr()
     assert main(["live", *live, key]) == 0
     assert "is Ann" in capsys.readouterr().out
-    (tmp_path / "other").write_bytes(bytes(32))
-    (tmp_path / "other").chmod(0o600)
+    make_key(tmp_path / "other")
     other = f"key_file={tmp_path / 'other'}"
     for mistake, code, said in (
         (["enroll", *words], 2, "give its key_file"),
         (["enroll", *words, other], 1, "got another key or changed content"),
-        (["enroll", *words, f"key_file={tmp_path / 'nowhere'}"], 2, "cannot read key_file"),
+        (["enroll", *words, f"key_file={tmp_path / 'nowhere'}"], 2, "cannot read the key"),
         (["live", *live], 2, "give its key_file"),
     ):
         assert main(mistake) == code

@@ -23,6 +23,7 @@ from ferlab.errors import ConfigError, DataError
 from ferlab.evaluation.drift import Spread, psi
 from ferlab.formats.onnx import save
 from ferlab.formats.seal import Seal
+from ferlab.live.encrypted import session_key
 from ferlab.live.frame import Frame
 from ferlab.live.haar import Haar
 from ferlab.live.session import FRAMES, SUMMARY, TABLE
@@ -124,6 +125,38 @@ def test_crops_are_what_the_model_saw(tmp_path: Path, bundle, clip: Path, capsys
     assert [row["expression"] for row in told] == [
         lines[int(Path(row["source"]).stem[:6]), int(Path(row["source"]).stem[7:])]["unsmoothed"] for row in told
     ]
+
+
+def test_an_encrypted_session_is_read_with_its_key_alone(
+    tmp_path: Path, bundle, clip: Path, capsys, monkeypatch
+) -> None:
+    words = [
+        f"bundle={tmp_path / 'run'}",
+        f"source={clip}",
+        "detect=none",
+        f"encrypt={tmp_path / 'key'}",
+        "record=plain",
+    ]
+    folder = f"session={tmp_path / 's'}"
+    assert live(*words, "screenshots=0.4", f"out={tmp_path / 's'}") == 0
+    assert f"key     {tmp_path / 'key'} is new" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["session.sealed"]
+    assert live("decrypt", folder, f"key={tmp_path / 'key'}", f"out={tmp_path / 'o'}") == 0
+    assert "6 files of" in capsys.readouterr().out
+    lines = (tmp_path / "o" / FRAMES).read_text().splitlines()
+    assert [json.loads(line)["frame"] for line in lines] == list(range(12))
+    assert json.loads((tmp_path / "o" / SUMMARY).read_text())["kept"]["screenshots"]["written"] == 2
+    assert len(list(frames(tmp_path / "o" / "video.mp4"))) == 12
+    assert read_image(tmp_path / "o" / "screenshots" / "000010.jpg").shape == (300, 256, 3)
+    session_key(tmp_path / "other", tmp_path / "s", print)
+    assert live("decrypt", folder, f"key={tmp_path / 'other'}", f"out={tmp_path / 'p'}") == 1
+    assert "key must be the one that" in capsys.readouterr().err
+    assert live(*words, f"out={tmp_path / 's'}") == 2
+    assert "must hold no session yet" in capsys.readouterr().err
+    monkeypatch.setattr("ferlab.live.kept.has_av", lambda: False)
+    assert live(*words, f"out={tmp_path / 't'}") == 2
+    assert "record with encrypt needs PyAV" in capsys.readouterr().err
+    assert not (tmp_path / "t").exists()
 
 
 TORCHLESS = """

@@ -79,8 +79,8 @@ def enroll(invocation: "Invocation") -> int:
     from ferlab.commands.predict import find_pictures
     from ferlab.live.detect import detector
     from ferlab.live.gallery import Gallery
+    from ferlab.live.keys import make_key, read_key
     from ferlab.live.recognise import recogniser
-    from ferlab.live.sealed import make_key, read_key
 
     screen, path = Screen(), Path(settings.gallery).expanduser()
     pictures = find_pictures(settings.source)
@@ -164,7 +164,7 @@ def forget_all(invocation: "Invocation") -> None:
 def opened(settings: GalleryConfig) -> "tuple[Gallery, bytes | None]":
     """The gallery and its key."""
     from ferlab.live.gallery import Gallery
-    from ferlab.live.sealed import read_key
+    from ferlab.live.keys import read_key
 
     key = None if settings.key_file is None else read_key(Path(settings.key_file).expanduser())
     return Gallery.load(Path(settings.gallery).expanduser(), key), key

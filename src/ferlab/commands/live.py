@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from ferlab.cli import Invocation
     from ferlab.live.pipeline import Seen
     from ferlab.live.run import Live
+
+
+@dataclass
+class DecryptConfig:
+    """Keys of conf/live_decrypt.yaml, which explains them."""
+
+    session: str = config.MISSING
+    key: str = config.MISSING
+    out: str = config.MISSING
+
 
 REMEMBERED = 100  # faces whose label is known, so that days of them fill no memory
 
@@ -51,6 +62,18 @@ def live(invocation: "Invocation") -> None:
         finally:
             if watched.tally.frames:
                 screen.say(*closing_lines(watched))
+
+
+def decrypt(invocation: "Invocation") -> None:
+    """Write the files of an encrypted session to a folder."""
+    settings = config.typed(config.compose(invocation.command.config, invocation.overrides), DecryptConfig)
+
+    from ferlab.live.encrypted import unseal
+    from ferlab.live.keys import read_key
+
+    folder, out = Path(settings.session).expanduser(), Path(settings.out).expanduser()
+    found = unseal(folder, read_key(Path(settings.key).expanduser()), out)
+    Screen().say(f"{counted(found, 'file')} of {folder} in {out}, whole and as they were written")
 
 
 class Changes:

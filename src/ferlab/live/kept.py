@@ -6,12 +6,13 @@ from typing import Any, Protocol, Self
 
 import cv2
 
+from ferlab.errors import ConfigError
 from ferlab.files import why_unwritable
 from ferlab.live.blur import Blur
 from ferlab.live.crop_files import Crops
 from ferlab.live.overlay import Overlay
 from ferlab.live.pipeline import Seen
-from ferlab.live.record import Recorder
+from ferlab.live.record import Recorder, has_av
 from ferlab.live.settings import LiveConfig
 from ferlab.live.store import Store
 from ferlab.runner import Runner
@@ -53,12 +54,19 @@ class Kept:
         runner: the model.
         store: takes the files.
         say: told what is kept, and what ends.
+
+    Raises:
+        ConfigError: a video that cannot be encrypted.
     """
 
     def __init__(self, settings: LiveConfig, runner: Runner, store: Store, say: Callable[[str], None]) -> None:
         self._say, self._views = say, Views(runner.labels, settings, say)
         self._ended: dict[str, str] = {}
         self._sinks: list[Sink] = []
+        if settings.encrypt is not None and settings.record is not None and not has_av():
+            raise ConfigError(
+                "record with encrypt needs PyAV, for OpenCV writes plain files alone; pip install 'ferlab[video]'"
+            )
         if settings.record is not None:
             picture = self._views.overlay if settings.record == "overlay" else self._views.plain
             self._sinks.append(Recorder(store, picture, say))

@@ -87,7 +87,7 @@ class Recorder:
         if self.file == H264:
             return Fragments(self._store, self._size)
         if not isinstance(self._store, Folder):
-            raise OSError("OpenCV can write no encrypted video")
+            raise TypeError("OpenCV writes files alone")
         return Matroska(self._store, self._size)
 
 

@@ -14,19 +14,20 @@ from ferlab.formats import open_model
 from ferlab.live import blur
 from ferlab.live.camera import Camera, Hints, shown
 from ferlab.live.detect import detector
+from ferlab.live.encrypted import Sealed, session_key
 from ferlab.live.frame import Frame
 from ferlab.live.gallery import Gallery
 from ferlab.live.heat import cooling
 from ferlab.live.identity import Identity
 from ferlab.live.kept import Kept
+from ferlab.live.keys import read_key
 from ferlab.live.motion import Sparing
 from ferlab.live.pipeline import Pipeline, Seen
 from ferlab.live.recognise import recogniser
-from ferlab.live.sealed import read_key
 from ferlab.live.session import Session, Tally
 from ferlab.live.settings import LiveConfig, SmoothConfig
 from ferlab.live.sources import opened
-from ferlab.live.store import Folder
+from ferlab.live.store import Folder, Store
 from ferlab.provenance import command_line, commit, machine, processor
 from ferlab.runner import Runner
 from ferlab.screen import Screen
@@ -110,6 +111,9 @@ class Live:
     ) -> None:
         self.settings, self._say, self._stopped = settings, say, stopped
         smoothing = settings.smoothing
+        self._key = None
+        if settings.encrypt is not None and settings.out is not None:
+            self._key = session_key(Path(settings.encrypt).expanduser(), Path(settings.out).expanduser(), say)
         self._source = opened(settings.source, settings.backend, settings.fps, settings.paced, stopped)
         self.runner = open_model(settings.bundle, settings.device, settings.threads)
         self._sha256 = sha256(self.runner)
@@ -143,10 +147,9 @@ class Live:
         with ExitStack() as held:
             session = self.kept = None
             if settings.out not in (None, "-"):
-                store = Folder(Path(str(settings.out)).expanduser())
-                session = held.enter_context(Session(store, self.runner.spec, settings.top, settings.names))
+                session = held.enter_context(Session(self._store(), self.runner.spec, settings.top, settings.names))
                 held.callback(lambda: session.close(self.summary()) if self.tally.frames else session.discard())
-                self.kept = held.enter_context(Kept(settings, self.runner, store, self._say))
+                self.kept = held.enter_context(Kept(settings, self.runner, session.store, self._say))
             frames = held.enter_context(self._source)
             self.camera = frames if isinstance(frames, Camera) else None
             self.tally, self.drift, told = Tally(), Drift(self.drift.reference), Hints()
@@ -175,6 +178,10 @@ class Live:
             except Exception as error:
                 self.ended = f"{type(error).__name__}: {' '.join(str(error).split())}"
                 raise
+
+    def _store(self) -> Store:
+        folder = Path(str(self.settings.out)).expanduser()
+        return Folder(folder) if self._key is None else Sealed(folder, self._key)
 
     def _failed(self, error: Exception) -> None:
         self.tally.errors += 1

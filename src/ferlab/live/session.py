@@ -18,6 +18,7 @@ import numpy as np
 from ferlab.errors import ConfigError, DataError
 from ferlab.evaluation.text import no_formula
 from ferlab.files import why_unwritable
+from ferlab.live.encrypted import SEALED
 from ferlab.live.pipeline import Seen
 from ferlab.live.store import Store
 from ferlab.spec import ModelSpec
@@ -155,6 +156,8 @@ class Session:
     def __enter__(self) -> Self:
         with ExitStack() as held:
             try:
+                if any((self.folder / name).exists() for name in (FRAMES, SEALED)):
+                    raise FileExistsError
                 held.enter_context(self.store)
                 self.store.add(FRAMES, b"")
                 self.store.add(TABLE, _csv([columns(self.spec, self.names)]))

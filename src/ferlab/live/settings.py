@@ -8,7 +8,7 @@ from ferlab.live import yunet
 from ferlab.live.smooth import PRESETS, Smoothing
 
 SEARCH = ("every", "adaptive")
-KEPT = ("record", "screenshots", "crops")  # keys of what lies in the session's folder
+KEPT = ("record", "screenshots", "crops", "encrypt")  # keys of what lies in the session's folder
 RECORD = ("overlay", "plain")
 SHOW = ["box", "label", "bars", "affect", "timeline", "numbers"]
 
@@ -43,6 +43,7 @@ class LiveConfig:
     show: list[str] = choice(SHOW, SHOW)
     blur: bool = False
     crops: bool = False
+    encrypt: str | None = None
     preset: str = choice("stable", PRESETS)
     smooth: SmoothConfig = field(default_factory=SmoothConfig)
     detect: str = choice("auto", "ferlab.live.detect:DETECT")
