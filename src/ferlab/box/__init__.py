@@ -13,15 +13,18 @@ DEFAULT = "ferplus"
 def located(model: str | Path) -> Path:
     """Where a model lies that is given by its name in the box, or by its path.
 
-    A name means the box, also where something in the working folder is called so: that can be had as ./name.
+    A name means the box, also where something in the working folder is called so: that can be had as ./name, or as a
+    Path.
 
     Raises:
         BundleError: a bare word that is neither.
     """
     name = str(model)
-    if name in BOX:
+    if isinstance(model, str) and name in BOX:
         return BOX[name]
     path = Path(model).expanduser()
+    if str(path) in BOX:  # a Path forgets its ./
+        return path.absolute()
     if path.name == name and not path.suffix and not path.exists():
         raise BundleError(
             f"a bundle must be a path or the name of a model in the box, got {name}, which is none; "
