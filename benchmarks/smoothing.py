@@ -1,4 +1,4 @@
-"""How steady and how quick the presets of `ferlab live` are, on a model's answers to real faces.
+"""How steady and how quick the presets of `ferlab live` are, and the filter that looks ahead, on answers to real faces.
 
     python benchmarks/smoothing.py bundle=…/model_int8.onnx data=ferplus [data.root=…]
 
@@ -9,10 +9,12 @@ The response is from a change to the first frame with the right label.
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
 FPS, LASTS, MINUTES, RESPONSE = 30, 4.0, 10, 1.0
+CENTRED = (0.2, 0.5, 1.0)  # of `ferlab predict`, s
 HELD = (1 / FPS, 0.2)  # seconds for which a picture is shown
 COMMON = ("neutral", "happiness", "surprise", "sadness", "anger")
 
@@ -31,11 +33,16 @@ def main(overrides: list[str]) -> None:
     parts = [runner.answers(np.stack(faces[i : i + 64]))["expression"] for i in range(0, len(faces), 64)]
     answers = np.concatenate(parts)
     pictures = {label: answers[split.labels == label] for label in map(runner.labels.index, COMMON)}
-    print("preset  held, s  spurious switches in 5 s  response, s (median)  missed, %  right frames, %")
+    print("preset        held, s  spurious switches in 5 s  response, s (median)  missed, %  right frames, %")
     for name, how in PRESETS.items():
         for held in HELD:
             truth, drawn = script(pictures, held)
-            print(f"{name:<6}  {held:7.2f}  " + measured(truth, shown(how, drawn)), flush=True)
+            print(f"{name:<12}  {held:7.2f}  " + measured(truth, shown(how, drawn)), flush=True)
+    for window in CENTRED:
+        for held in HELD:
+            truth, drawn = script(pictures, held)
+            labels = looked_ahead(window, drawn, runner.labels)
+            print(f"{f'centred={window}':<12}  {held:7.2f}  " + measured(truth, labels), flush=True)
 
 
 def script(pictures: dict[int, np.ndarray], held: float) -> tuple[np.ndarray, np.ndarray]:
@@ -57,6 +64,24 @@ def shown(how: object, answers: np.ndarray) -> np.ndarray:
 
     smoother = Smoother(how)
     return np.array([smoother(i / FPS, [0], each[None])[1][0].label for i, each in enumerate(answers)])
+
+
+def looked_ahead(window: float, answers: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """The label of each frame (n,) of a video that is smoothed to both sides."""
+    from ferlab.live.centred import centred
+    from ferlab.live.frame import Frame
+    from ferlab.live.pictures import Picture
+    from ferlab.runner import Prediction
+
+    none = np.zeros((1, 1, 3), np.uint8)
+    video = (
+        (
+            Picture(Path("clip.mp4"), Frame(i, i / FPS, none), None, []),
+            [Prediction(dict(zip(names, each, strict=True)))],
+        )
+        for i, each in enumerate(answers.tolist())
+    )
+    return np.array([names.index(said.label) for _, (said,) in centred(video, window)])
 
 
 def measured(truth: np.ndarray, labels: np.ndarray) -> str:

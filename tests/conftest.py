@@ -37,3 +37,24 @@ def teacher_for(tmp_path_factory):
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def recogniser_file(tmp_path_factory):
+    """A network that stands in for SFace: a fixed random projection of a face's coarse pixels to 16 numbers."""
+    import numpy as np
+    import onnx
+
+    weights = np.random.default_rng(0).normal(0, 1, (3 * 7 * 7, 16)).astype(np.float32)
+    node, info = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    steps = [
+        node("AveragePool", ["face"], ["coarse"], kernel_shape=[16, 16], strides=[16, 16]),
+        node("Flatten", ["coarse"], ["flat"]),
+        node("MatMul", ["flat", "weights"], ["embedding"]),
+    ]
+    taken, given = info("face", 1, [1, 3, 112, 112]), info("embedding", 1, [1, 16])
+    graph = onnx.helper.make_graph(steps, "g", [taken], [given], [onnx.numpy_helper.from_array(weights, "weights")])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    file = tmp_path_factory.mktemp("recogniser") / "projection.onnx"
+    file.write_bytes(model.SerializeToString())
+    return file

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 
+from ferlab.box import located
 from ferlab.documents import check_label_map, read_document, spec_of, write_documents
 from ferlab.errors import BundleError, ConfigError, FerlabError, suggest
 from ferlab.files import check_regular, creating_folder, replacing, why_unwritable, write_json, write_text
@@ -103,14 +104,14 @@ def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
     """Load a bundle.
 
     Args:
-        path: the bundle's folder, or the folder of the run that made it.
+        path: the bundle's folder, the folder of the run that made it, or the name of a model in the box.
         device: where the network goes: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that is there.
 
     Raises:
         ConfigError: no such device.
         BundleError: missing, damaged, foreign, or its weights do not fit its specification.
     """
-    folder, device = Path(path), pick_device(device)
+    folder, device = located(path), pick_device(device)
     if not (folder / "spec.json").is_file() and (folder / "bundle" / "spec.json").is_file():
         folder = folder / "bundle"
     document, weights = read_document(folder / "spec.json"), folder / "weights.safetensors"

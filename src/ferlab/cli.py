@@ -45,6 +45,9 @@ COMMANDS: dict[str, Command] = {
         "predict:predict", "predict", "answer for every face in pictures and videos, or for face crops", "PredictConfig"
     ),
     "live": Command("live:live", "live", "watch the faces in front of a camera, or in a video", "LiveConfig"),
+    "live decrypt": Command(
+        "live:decrypt", "live_decrypt", "read a session that was encrypted, with its key", "DecryptConfig"
+    ),
     "live make-clip": Command(
         "live_clip:make_clip", "live_clip", "make videos of faces whose expressions are known", "LiveClipConfig"
     ),
@@ -54,6 +57,15 @@ COMMANDS: dict[str, Command] = {
         "how right, steady and quick live is, with a report",
         "LiveEvaluateConfig",
     ),
+    "enroll": Command(
+        "enroll:enroll",
+        "enroll",
+        "put a person's pictures into a gallery, which ferlab live asks who it is",
+        "EnrollConfig",
+    ),
+    "enroll list": Command("enroll:show", "gallery", "who is in a gallery", "GalleryConfig"),
+    "enroll remove": Command("enroll:remove", "enroll_remove", "take a person out of a gallery", "RemoveConfig"),
+    "enroll forget": Command("enroll:forget_all", "gallery_forget", "delete a gallery whole", "ForgetConfig"),
     "export": Command(
         "export:export", "export", "write a bundle in other formats, each verified on real faces", "ExportConfig"
     ),
@@ -72,6 +84,7 @@ COMMANDS: dict[str, Command] = {
     "benchmark export": Command(
         "benchmark:export", "benchmark_export", "which exported file serves this machine", "ExportBenchmarkConfig"
     ),
+    "models": Command("models:models", "models", "the trained models in the box and on disk", "ModelsConfig"),
     "list": Command("listing:show", "", "what there is to choose from: models, datasets, losses, formats …"),
     "doctor": Command("doctor:doctor", "", "this machine: device, packages, extras, caches, data"),
     "ui": Command("ui:ui", "ui", "open MLflow to compare runs", "UiConfig"),
@@ -213,7 +226,8 @@ def _check_second(name: str, rest: list[str]) -> None:
     """Raise a ConfigError if a command of one word, such as live, is followed by what should be one of its second."""
     parts = [each.removeprefix(f"{name} ") for each in COMMANDS if each.startswith(f"{name} ")]
     if parts and rest and "=" not in rest[0] and not rest[0].startswith("-") and rest[0] != "help":
-        got = f"'ferlab {name}' must be followed by key=value or {' or '.join(parts)}, got '{rest[0]}'"
+        known = f"{', '.join(['key=value', *parts[:-1]])} or {parts[-1]}"
+        got = f"'ferlab {name}' must be followed by {known}, got '{rest[0]}'"
         raise ConfigError(f"{got}; {suggest(rest[0], parts)}")
 
 

@@ -13,7 +13,7 @@ from ferlab.spec import ModelSpec
 FORMAT = 1  # raise it when spec.json changes so that an older ferlab must not read it
 # The kind of what is read of a provenance, null aside.
 PROVENANCE: dict[str, type] = dict.fromkeys(("dataset", "protocol", "data_digest", "recipe", "commit", "selected"), str)
-PROVENANCE |= {"seed": int}
+PROVENANCE |= {"seed": int, "reference": dict}
 LABEL_MAP_NOTE = "for other programs: what each position of an output means; ferlab itself reads spec.json"
 
 

@@ -60,8 +60,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush it to the disk and rename it over `path`.
+def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success flush it to the disk and rename it, of this mode, over `path`.
 
     On any error the temporary file and the folders made for it are removed, and `path` is left as it was. If the
     process is killed they stay until `sweep`.
@@ -76,7 +76,7 @@ def replacing(path: Path) -> Iterator[Path]:
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it private
+        os.chmod(temporary, mode)  # mkstemp makes it private
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -355,7 +355,10 @@ def test_an_augmentation_lists_every_option(name):
     assert set(values) == {each.name for each in fields(AugmentConfig)}
     assert set(values["mix"]) == {each.name for each in fields(MixOptions)}
     if values["batch"] is not None:
-        assert set(values["batch"]) - {"_target_"} == set(inspect.signature(BatchAugment).parameters)
+        module, _, kind = values["batch"].pop("_target_").rpartition(".")
+        chain = [each for each in getattr(import_module(module), kind).__mro__ if issubclass(each, BatchAugment)]
+        parameters = {name for each in chain for name in inspect.signature(each).parameters}
+        assert set(values["batch"]) == parameters - {"others"}
 
 
 # augmentation pipelines

@@ -15,6 +15,7 @@ from ferlab.cli import main
 from ferlab.data.fer2013 import fer2013
 from ferlab.data.hashes import face_hash
 from ferlab.errors import ConfigError
+from ferlab.evaluation.camera import dark as dark_face
 from ferlab.past import Past
 from ferlab.runner import softmax
 
@@ -311,3 +312,24 @@ def test_what_evaluation_feeds_is_what_prepare_returns(tmp_path, bundle, fer2013
     expected = [spec.prepare(split.read(i)).tobytes() for i in range(len(split))]
     assert [face.tobytes() for batch in fed for face in batch] == expected
     assert [len(batch) for batch in fed] == [16, 16, 9]
+
+
+def test_camera_scores_are_those_of_changed_faces_in_all_three_views(
+    tmp_path, bundle, fer2013_root, validation_faces, capsys
+):
+    assert run(tmp_path, fer2013_root, "bootstrap=5", "camera=true") == 0
+    camera = report(tmp_path)["camera"]
+    faces, names = validation_faces
+    labels = np.array([LABELS.index(name) for name in names])
+    dark = [dark_face(np.repeat(face[..., None], 3, 2), None) for face in faces]
+    logits = bundle.logits(np.stack([bundle.spec.prepare(face) for face in dark]))["expression"]
+    assert camera["faces"] == len(faces)
+    assert camera["changed"]["dark"]["accuracy"] == pytest.approx((logits.argmax(1) == labels).mean())
+    assert camera["clean"]["accuracy"] == report(tmp_path)["expression"]["scores"]["accuracy"]
+    printed, page = (
+        capsys.readouterr().out,
+        (tmp_path / "run/evaluation/fer2013_validation_plain/report.html").read_text(),
+    )
+    for shown in (printed, page):
+        assert "badly cut" in shown.lower()
+        assert f"{100 * camera['mean_accuracy']:.1f}" in shown

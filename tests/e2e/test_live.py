@@ -1,3 +1,4 @@
+import csv
 import gc
 import hashlib
 import json
@@ -6,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import matplotlib
@@ -16,10 +18,16 @@ import pytest
 import ferlab
 from ferlab.bundle import save_bundle
 from ferlab.cli import main
+from ferlab.data.images import read_image
 from ferlab.errors import ConfigError, DataError
+from ferlab.evaluation.drift import Spread, psi
 from ferlab.formats.onnx import save
 from ferlab.formats.seal import Seal
+from ferlab.live.encrypted import session_key
+from ferlab.live.frame import Frame
+from ferlab.live.haar import Haar
 from ferlab.live.session import FRAMES, SUMMARY, TABLE
+from ferlab.live.videos import frames
 from ferlab.spec import ModelSpec
 
 from .conftest import LABELS, untrained
@@ -74,16 +82,94 @@ def test_a_video_becomes_a_session(tmp_path: Path, bundle, clip: Path, capsys: p
     assert "must hold no session yet" in capsys.readouterr().err
 
 
+def test_no_face_is_found_in_a_blurred_recording(tmp_path: Path, bundle, clip: Path, capsys) -> None:
+    words = [f"bundle={tmp_path / 'run'}", f"source={clip}", "detect=haar", "screenshots=0.2"]
+    assert live(*words, f"out={tmp_path / 'a'}", "record=overlay", "show=[]") == 0
+    assert live(*words, f"out={tmp_path / 'b'}", "record=plain", "blur=true", "show=[]") == 0
+    found = {}
+    for name in "ab":
+        folder = tmp_path / name
+        pictures = [*(folder / "screenshots").iterdir()]
+        images = [frame.image for frame in frames(folder / "video.mp4")] + [read_image(path) for path in pictures]
+        found[name] = [len(Haar()(Frame(0, 0.0, image))) for image in images]
+        assert json.loads((folder / SUMMARY).read_text())["kept"] == {
+            "video": {"file": "video.mp4", "frames": 12, "seconds": 0.44, "ended": "with the session"},
+            "screenshots": {"written": 3, "ended": "with the session"},
+        }
+    assert found == {"a": [1, 1, 1, 1, 0, *[1] * 10], "b": [0] * 15}
+    assert f"video   {tmp_path / 'b' / 'video.mp4'}, 12 frames, 0.4 s" in capsys.readouterr().out
+    assert live(*words, f"out={tmp_path / 'c'}", "record=plain", "blur=true", "search=adaptive") == 2
+    assert not (tmp_path / "c").exists()
+
+
+def test_crops_are_what_the_model_saw(tmp_path: Path, bundle, clip: Path, capsys, monkeypatch) -> None:
+    words = [f"bundle={tmp_path / 'run'}", f"source={clip}", "detect=haar", "crops=true", f"out={tmp_path / 's'}"]
+    assert live(*words) == 0
+    folder = tmp_path / "s" / "crops"
+    rows = list(csv.DictReader((folder / "crops.csv").read_text().splitlines()))
+    assert sorted(row["file"] for row in rows) == sorted(str(p.relative_to(folder)) for p in folder.glob("*/*.png"))
+    frame_lines = [json.loads(line) for line in (tmp_path / "s" / FRAMES).read_text().splitlines()]
+    lines = {(line["frame"], face["track"]): face for line in frame_lines for face in line["faces"]}
+    assert len(rows) == len(lines) == 11
+    for row in rows:
+        face = lines[int(row["frame"]), int(row["track"])]
+        shares = {name: float(row[name]) for name in LABELS}
+        assert Path(row["file"]).parent.name == row["label"] == face["label"]
+        assert max(shares, key=shares.get) == face["unsmoothed"]
+        again = bundle.predict(folder / row["file"]).expression
+        assert again == pytest.approx(shares, abs=1e-5)
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", words[0], f"source={folder}/*/*.png", "format=csv"]) == 0
+    told = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["expression"] for row in told] == [
+        lines[int(Path(row["source"]).stem[:6]), int(Path(row["source"]).stem[7:])]["unsmoothed"] for row in told
+    ]
+
+
+def test_an_encrypted_session_is_read_with_its_key_alone(
+    tmp_path: Path, bundle, clip: Path, capsys, monkeypatch
+) -> None:
+    words = [
+        f"bundle={tmp_path / 'run'}",
+        f"source={clip}",
+        "detect=none",
+        f"encrypt={tmp_path / 'key'}",
+        "record=plain",
+    ]
+    folder = f"session={tmp_path / 's'}"
+    assert live(*words, "screenshots=0.4", f"out={tmp_path / 's'}") == 0
+    assert f"key     {tmp_path / 'key'} is new" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["session.sealed"]
+    assert live("decrypt", folder, f"key={tmp_path / 'key'}", f"out={tmp_path / 'o'}") == 0
+    assert "6 files of" in capsys.readouterr().out
+    lines = (tmp_path / "o" / FRAMES).read_text().splitlines()
+    assert [json.loads(line)["frame"] for line in lines] == list(range(12))
+    assert json.loads((tmp_path / "o" / SUMMARY).read_text())["kept"]["screenshots"]["written"] == 2
+    assert len(list(frames(tmp_path / "o" / "video.mp4"))) == 12
+    assert read_image(tmp_path / "o" / "screenshots" / "000010.jpg").shape == (300, 256, 3)
+    session_key(tmp_path / "other", tmp_path / "s", print)
+    assert live("decrypt", folder, f"key={tmp_path / 'other'}", f"out={tmp_path / 'p'}") == 1
+    assert "key must be the one that" in capsys.readouterr().err
+    assert live(*words, f"out={tmp_path / 's'}") == 2
+    assert "must hold no session yet" in capsys.readouterr().err
+    monkeypatch.setattr("ferlab.live.kept.has_av", lambda: False)
+    assert live(*words, f"out={tmp_path / 't'}") == 2
+    assert "record with encrypt needs PyAV" in capsys.readouterr().err
+    assert not (tmp_path / "t").exists()
+
+
 TORCHLESS = """
 import json
 import sys
 sys.modules["torch"] = None  # importing it is an error
 from ferlab.cli import main
+from ferlab.data.images import read_image
 sys.exit(max(main(words) for words in json.loads(sys.argv[1])))
 """
 
 
-def exported(path: Path) -> Path:
+def exported(path: Path, provenance: dict[str, Any] = {}) -> Path:  # noqa: B006
     """A small ONNX file as ferlab writes it, without torch's exporter, which takes seconds."""
     spec, weights = ModelSpec(LABELS, size=24), np.random.default_rng(0).normal(0, 1e-3, (576, 8)).astype(np.float32)
     node, shape = onnx.helper.make_node, ["batch", 1, 24, 24]
@@ -97,7 +183,7 @@ def exported(path: Path) -> Path:
     given = onnx.helper.make_tensor_value_info("expression", onnx.TensorProto.FLOAT, ["batch", len(LABELS)])
     graph = onnx.helper.make_graph(steps, "g", [taken], [given], [onnx.numpy_helper.from_array(weights, "weights")])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
-    save(model, Seal("onnx", "probabilities", spec, {"name": "drawn", "options": {}}, {}), path)
+    save(model, Seal("onnx", "probabilities", spec, {"name": "drawn", "options": {}}, provenance), path)
     return path
 
 
@@ -111,6 +197,30 @@ def test_an_exported_file_needs_no_torch(tmp_path: Path, clip: Path) -> None:
     assert (tmp_path / "s" / SUMMARY).exists()
     assert sum(line.startswith(f"{clip},") for line in done.stdout.splitlines()) == 11
     assert main(["predict", *words, "device=cudda"]) == 2
+
+
+def test_a_session_says_how_far_its_faces_are_from_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ferlab.evaluation.drift.LEAST", 12)
+    reference = Spread.of(np.eye(len(LABELS))[[0, 1, 2, 3] * 20])
+    model = exported(tmp_path / "model.onnx", {"reference": reference.plain()})
+    clip = tmp_path / "noise.avi"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter_fourcc(*"MJPG"), 25, (24, 24))
+    for picture in np.random.default_rng(0).integers(0, 256, (12, 24, 24, 3), dtype=np.uint8):
+        writer.write(picture)
+    writer.release()
+    words = [f"bundle={model}", f"source={clip}", "detect=none", f"out={tmp_path / 's'}"]
+    assert live(*words, "smooth.streak=50", "smooth.strong=1", "smooth.window=50") == 0
+    lines = [json.loads(line) for line in (tmp_path / "s" / FRAMES).read_text().splitlines()]
+    said = [LABELS.index(line["faces"][0]["unsmoothed"]) for line in lines]
+    found = json.loads((tmp_path / "s" / SUMMARY).read_text())["drift"]
+    assert len(set(said)) > 2  # the smoothed one is always the first
+    assert (found["faces"], found["reference"]) == (12, 80)
+    assert found["psi_labels"] == pytest.approx(psi(reference.labels, np.bincount(said, minlength=8)), abs=1e-4)
+    assert f"drift   PSI {found['psi_labels']:.2f} of labels" in capsys.readouterr().out
+    assert live(f"bundle={exported(tmp_path / 'old.onnx')}", f"source={clip}", "detect=none") == 0
+    assert "drift   no reference in this model" in capsys.readouterr().out
 
 
 def test_lines_on_stdout_are_json_alone(tmp_path: Path, bundle, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,6 +342,7 @@ def test_valence_and_arousal_of_a_model_without_labels(tmp_path: Path, clip: Pat
         (["preset=stabel"], 2, "did you mean 'stable'"),
         (["smooth.window=-1"], 2, "window must be from 0 to 60 seconds, got -1"),
         (["smooth.filter=mean"], 2, "unknown filter 'mean'"),
+        (["smooth.filter=centred"], 2, "looks ahead, which nothing live can; use ferlab predict"),
         (["detect=yunnet"], 2, "did you mean 'yunet'"),
         (["backend=v4l"], 2, "did you mean 'v4l2'"),
         (["sorce=0"], 2, "did you mean 'source'"),

@@ -238,6 +238,30 @@ def test_every_frame_of_a_video_has_its_rows(tmp_path, bundle, crops, capsys):
     assert "0.12" in capsys.readouterr().out
 
 
+def test_a_video_is_smoothed_to_both_sides(tmp_path, bundle, crops, capsys):
+    writer = cv2.VideoWriter(str(crops / "clip.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (48, 48))
+    for image in np.random.default_rng(1).integers(0, 256, (7, 48, 48, 3), dtype=np.uint8):
+        writer.write(image)
+    writer.release()
+
+    def shares(*words):
+        assert predict(tmp_path, crops / "clip.avi", "detect=none", "format=csv", *words) == 0
+        rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
+        return np.array([[float(row[name]) for name in LABELS] for row in rows])
+
+    plain, steady = shares(), shares("centred=0.1", f"out={tmp_path / 'drawn'}")  # a frame to each side
+    assert np.abs(steady[3] - plain[2:5].mean(0)).max() < 1e-5
+    assert np.abs(steady[0] - plain[:2].mean(0)).max() < 1e-5
+    assert np.abs(steady[6] - plain[5:].mean(0)).max() < 1e-5
+    assert len(list((tmp_path / "drawn" / "clip.avi").iterdir())) == 7
+
+
+@pytest.mark.parametrize("source", ["0", "rtsp://host/1"])
+def test_no_camera_is_smoothed_to_both_sides(tmp_path, bundle, capsys, source):
+    assert predict(tmp_path, source, "centred=0.5") == 2
+    assert f"got the camera {source}; use ferlab live" in capsys.readouterr().err
+
+
 def test_a_folder_of_photographs_fills_no_memory(tmp_path, bundle, photographs, monkeypatch):
     monkeypatch.setattr("ferlab.commands.predict.TOGETHER", 10**6)
     sizes = []
@@ -270,6 +294,8 @@ def test_a_folder_without_pictures_says_which_suffixes(tmp_path, bundle, capsys)
         ("smallest=0", 2, "smallest must be at least 1"),
         ("score=0", 2, "score must be above 0 and at most 1, got 0"),
         ("detect=yunnet", 2, "did you mean 'yunet'"),
+        ("centred=11", 2, "centred must be above 0 and at most 10 seconds, got 11"),
+        ("centred=0.5", 2, "centred must be for a video, got 3 pictures"),
         ("format=parquet", 2, "set rows=faces.parquet"),
         ("rows=faces.csv", 2, "rows must be a file for format=parquet and for no other, got faces.csv for table"),
         ("tops=1", 2, "did you mean 'top'"),

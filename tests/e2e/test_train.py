@@ -20,6 +20,7 @@ from ferlab.cli import main
 from ferlab.data.hashes import face_hash
 from ferlab.errors import TrainingError
 from ferlab.evaluation.calibration import fit_temperature
+from ferlab.evaluation.drift import Spread
 from ferlab.evaluation.predictions import Predictions
 from ferlab.training.folder import RunFolder
 from ferlab.training.progress import ProgressView
@@ -515,5 +516,6 @@ def test_a_run_keeps_what_its_best_epoch_answered_for_validation() -> None:
     assert kept.faces.tolist() == [face_hash(truth.read(i)) for i in range(len(truth))]
     assert (kept.probabilities().argmax(1) == truth.labels).mean() == pytest.approx(done.best.value)
     assert kept.temperature == done.bundle.spec.temperature
+    assert done.bundle.provenance["reference"] == Spread.of(kept.probabilities()).plain()
     assert kept.affect is not None
     assert kept.affect.shape == (len(truth), 1, 2)

@@ -55,12 +55,13 @@ def failing(error):
     ("words", "message"),
     [
         (["trian"], "unknown command 'trian'; did you mean 'train'?"),
-        (["xyz"], "unknown command 'xyz'; one of: train, evaluate, compare, predict, live, export, verify, data, "),
+        (["xyz"], "unknown command 'xyz'; one of: train, evaluate, compare, predict, live, enroll, export, verify, "),
+        (["enroll", "lst"], "'ferlab enroll' must be followed by key=value, list, remove or forget, got 'lst'; did"),
         (["model=se_resnet"], "unknown command 'model=se_resnet'"),
         (["--cfg", "train"], "unknown command '--cfg'"),
         (["data"], "'ferlab data' must be followed by what to do, got nothing; one of: verify, show, write"),
         (["data", "data=fer2013"], "'ferlab data' must be followed by what to do, got nothing; one of: verify,"),
-        (["live", "make"], "'ferlab live' must be followed by key=value or make-clip, got 'make'; did you mean"),
+        (["live", "make"], "'ferlab live' must be followed by key=value, decrypt, make-clip or evaluate, got"),
         (["data", "verfy"], "'ferlab data' must be followed by what to do, got verfy; did you mean 'verify'?"),
         (["train", "--hlep"], "unknown flag '--hlep'; did you mean '--help'?"),
         (["train", "--cfgg=x"], "unknown flag '--cfgg'; did you mean '--cfg'?"),
@@ -168,7 +169,7 @@ def test_list_names_every_option_and_format(ferlab):
 
 def test_doctor_says_what_is_there_and_what_is_missing(ferlab, monkeypatch, tmp_path):
     def without(package):
-        if package == "onnx":
+        if package == "onnxscript":
             raise PackageNotFoundError(package)
         return "1.0"
 
@@ -180,7 +181,7 @@ def test_doctor_says_what_is_there_and_what_is_missing(ferlab, monkeypatch, tmp_
     assert code == 0
     for said in (
         r"device=auto +\w+: \S", "trainer.precision=auto +(32-true|bf16-mixed|16-mixed)", r"torch +1\.0",
-        r"onnx +missing onnx: pip install 'ferlab\[onnx\]' gives format=onnx, format=onnx_int8",
+        r"onnx +missing onnxscript: pip install 'ferlab\[onnx\]' gives format=onnx, format=onnx_int8",
         r"data=rafdb +\S+/data/rafdb: ferlab data verify data=rafdb", "data=fer2013 .*: not there; data.root=",
         "tracker +http://…@host, as MLFLOW_TRACKING_URI says",
     ):  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferlab import config
+from ferlab.box import beside
 from ferlab.commands.exports import check_origin, compared, files_in, with_dataset
 from ferlab.errors import ConfigError, ExportError
 from ferlab.files import write_json
@@ -83,7 +84,7 @@ def export(invocation: "Invocation") -> None:
 
     found = machine()
     bundle = load_bundle(settings.bundle)
-    home = (bundle.path or Path()).absolute().parent
+    home = beside(bundle.path)
     folder = Path(settings.out or home / "benchmark")
     check_folder(folder, KIND)
     files = opened(bundle, find(settings.exports or str(home / "exports")))

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ferlab import config
+from ferlab.box import BOX, located
 from ferlab.errors import BundleError, ConfigError
 from ferlab.evaluation.settings import Settings
 from ferlab.evaluation.text import p_value, points, shortened, stated
@@ -96,8 +97,8 @@ def find(bundles: Any) -> tuple[list[Path], int]:
     found: list[Path] = []
     left_out = 0
     for pattern in patterns:
-        named = Path(pattern).exists()
-        matches = [Path(pattern)] if named else [Path(each) for each in sorted(glob(pattern, recursive=True))]
+        named = pattern in BOX or Path(pattern).exists()
+        matches = [located(pattern)] if named else [Path(each) for each in sorted(glob(pattern, recursive=True))]
         kept = matches if named else [path for path in matches if holds_bundle(path)]
         if not kept:
             remedy = "put brackets around a list" if "," in pattern else "check the path"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from ferlab import config
+from ferlab.box import beside
 from ferlab.evaluation.settings import Settings
 from ferlab.evaluation.text import percent
 from ferlab.screen import Screen, progress
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ferlab.cli import Invocation
     from ferlab.data.source import Source
     from ferlab.evaluation.affect import Affect
+    from ferlab.evaluation.camera import Camera
     from ferlab.evaluation.expression import Expression
     from ferlab.evaluation.report import Report
 
@@ -26,6 +28,7 @@ class EvaluateConfig(Settings):
     """Keys of conf/evaluate.yaml, which explains them."""
 
     bundle: str = config.MISSING
+    camera: bool = False
     data: dict[str, Any] = field(default_factory=dict)
     device: str = "auto"
     show_faces: bool | None = None
@@ -43,10 +46,10 @@ def evaluate(invocation: "Invocation") -> None:
 
     model = open_model(settings.bundle, pick_device(settings.device))
     source: Source = config.instantiate(settings.data)
-    folder = Path(settings.out or default_folder(model.path or Path(), source.name, settings))
+    folder = Path(settings.out or default_folder(model.path, source.name, settings))
     check_folder(folder)
     shared = {each.name: getattr(settings, each.name) for each in fields(Settings)}
-    report = scored(model, source, **shared, watch=partial(progress, "scoring"))
+    report = scored(model, source, **shared, watch=partial(progress, "scoring"), camera=settings.camera)
     page = report.write(folder, settings.show_faces)
     screen = Screen()
     print_report(report, screen)
@@ -55,10 +58,10 @@ def evaluate(invocation: "Invocation") -> None:
     screen.say(f"report: {page}")
 
 
-def default_folder(bundle: Path, dataset: str, settings: Settings) -> Path:
-    """Where a report goes if nobody says: `evaluation/<dataset>_<split>_<tta>` beside the bundle."""
+def default_folder(bundle: Path | None, dataset: str, settings: Settings) -> Path:
+    """Where a report goes if nobody says: `evaluation/<dataset>_<split>_<tta>` beside the bundle; see `box.beside`."""
     name = f"{dataset}_{settings.split}_{settings.tta}" + "_unseen" * settings.unseen
-    return bundle.absolute().parent / "evaluation" / name
+    return beside(bundle) / "evaluation" / name
 
 
 def print_report(report: "Report", screen: Screen) -> None:
@@ -79,6 +82,8 @@ def print_report(report: "Report", screen: Screen) -> None:
     if report.affect is not None:
         screen.print(_affect(report.affect))
         say(f"baseline: {report.affect.baseline_note}")
+    if report.camera is not None:
+        screen.print(_camera(report.camera))
     for name, attribute in report.slices.items():
         for head in ("expression", "affect"):
             if getattr(report, head):
@@ -125,6 +130,18 @@ def _affect(affect: "Affect") -> Table:
             interval = _decimals(affect.intervals[dimension][key])
             baseline = _decimal(affect.baseline[dimension][key])
             table.add_row(f"{name}, {dimension}", faces, _decimal(scores[key]), interval, baseline)
+    return table
+
+
+def _camera(camera: "Camera") -> Table:
+    """The scores under each change that a camera brings, with what was lost, in points."""
+    table = _table("as a camera sees it, %", "accuracy", "lost", "mean recall")
+    table.add_row("as they are", percent(camera.clean["accuracy"]), "", percent(camera.clean["mean_recall"]))
+    for name, scores in camera.changed.items():
+        lost = f"{100 * (camera.clean['accuracy'] - scores['accuracy']):.1f}"
+        table.add_row(name, percent(scores["accuracy"]), lost, percent(scores["mean_recall"]))
+    mean = camera.mean_accuracy
+    table.add_row("mean of the changes", percent(mean), f"{100 * (camera.clean['accuracy'] - mean):.1f}", "")
     return table
 
 

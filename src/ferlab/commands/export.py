@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 
 from ferlab import config
+from ferlab.box import beside
 from ferlab.catalogue import choice
 from ferlab.commands.exports import compared, parity_table, with_dataset
 from ferlab.errors import ConfigError, ExportError
@@ -87,7 +88,7 @@ def export(invocation: "Invocation") -> int:
 
     bundle = load_bundle(settings.bundle)
     run = tracked(bundle, settings.tracker, settings.register)
-    folder = Path(settings.out) if settings.out else (bundle.path or Path()).absolute().parent / "exports"
+    folder = Path(settings.out) if settings.out else beside(bundle.path) / "exports"
     earlier = read_report(folder, bundle)
     for name in (*DOCUMENTS, *(each.file for each in FORMATS.values())):
         sweep(folder / name)

@@ -3,9 +3,12 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferlab import config
+from ferlab.box import named
 from ferlab.live.settings import LiveConfig
 from ferlab.screen import Screen, counted
 
@@ -13,6 +16,16 @@ if TYPE_CHECKING:
     from ferlab.cli import Invocation
     from ferlab.live.pipeline import Seen
     from ferlab.live.run import Live
+
+
+@dataclass
+class DecryptConfig:
+    """Keys of conf/live_decrypt.yaml, which explains them."""
+
+    session: str = config.MISSING
+    key: str = config.MISSING
+    out: str = config.MISSING
+
 
 REMEMBERED = 100  # faces whose label is known, so that days of them fill no memory
 
@@ -33,7 +46,8 @@ def live(invocation: "Invocation") -> None:
         watched = Live(settings, screen.say, lambda: stop.signal is not None)
         if (torch := sys.modules.get("torch")) is not None:  # the model is a bundle
             torch.set_num_threads(settings.threads)
-        screen.say(f"model   {watched.runner!r}")
+        name = named(watched.runner.path)
+        screen.say(f"model   {f'{name} of the box, ' if name else ''}{watched.runner!r}")
         screen.say(f"faces   detect={watched.detector.name}, search={settings.search}, preset={settings.preset}")
         screen.say(f"source  {shown(settings.source)}; Ctrl-C ends")
         changes = Changes(watched.runner.labels)
@@ -41,7 +55,7 @@ def live(invocation: "Invocation") -> None:
             with closing(iter(watched)) as frames:
                 for seen in frames:
                     if printed:
-                        print_json(plain(seen, settings.top), sys.stdout)
+                        print_json(plain(seen, settings.top, settings.names), sys.stdout)
                         sys.stdout.flush()
                     for told in changes(seen):
                         screen.say(told)
@@ -50,15 +64,32 @@ def live(invocation: "Invocation") -> None:
                 screen.say(*closing_lines(watched))
 
 
+def decrypt(invocation: "Invocation") -> None:
+    """Write the files of an encrypted session to a folder."""
+    settings = config.typed(config.compose(invocation.command.config, invocation.overrides), DecryptConfig)
+
+    from ferlab.live.encrypted import unseal
+    from ferlab.live.keys import read_key
+
+    folder, out = Path(settings.session).expanduser(), Path(settings.out).expanduser()
+    found = unseal(folder, read_key(Path(settings.key).expanduser()), out)
+    Screen().say(f"{counted(found, 'file')} of {folder} in {out}, whole and as they were written")
+
+
 class Changes:
-    """What a person is told while it runs: another label of a face."""
+    """What a person is told while it runs: another label of a face, and who it is."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self._shown: dict[int, int] = {}
+        self._named: dict[int, str] = {}
 
     def __call__(self, seen: "Seen") -> Iterator[str]:
-        """A sentence for each face whose label is new."""
+        """A sentence for each face whose label or name is new."""
+        for number, name in zip(seen.faces.ids.tolist(), seen.who, strict=False):  # none where no gallery is asked
+            if name is not None and self._named.get(number) != name:
+                self._named[number] = name
+                yield f"{seen.frame.time:8.2f} s  face {number}  is {name}"
         for i, face in enumerate(seen.shown):
             number = int(seen.faces.ids[i])
             if self._shown.get(number) != face.label:
@@ -66,12 +97,15 @@ class Changes:
                 doubt = ", uncertain" if face.uncertain else ""
                 yield f"{seen.frame.time:8.2f} s  face {number}  {self.names[face.label]} {share:.2f}{doubt}"
         self._shown |= {int(seen.faces.ids[i]): face.label for i, face in enumerate(seen.shown)}
-        while len(self._shown) > REMEMBERED:
-            del self._shown[min(self._shown)]
+        for known in (self._shown, self._named):
+            while len(known) > REMEMBERED:
+                del known[min(known)]
 
 
 def closing_lines(watched: "Live") -> list[str]:
     """The last lines: what was seen, how fast, and where it lies."""
+    from ferlab.evaluation.drift import sentence
+
     tally, counts, out = watched.tally, watched.camera and watched.camera.counts, watched.settings.out
     found = tally.summary()
     lines = [
@@ -91,6 +125,13 @@ def closing_lines(watched: "Live") -> list[str]:
     if tally.labels:
         shares = ", ".join(f"{name} {100 * n / tally.labels.total():.0f} %" for name, n in tally.labels.most_common(5))
         lines.append(f"labels  {shares}")
+    if (drift := watched.drift.summary()) is not None:
+        lines.append(f"drift   {sentence(drift)}")
+    for name, each in (watched.kept.summary() if watched.kept else {}).items():
+        if name == "video" and each["frames"]:
+            lines.append(
+                f"video   {Path(str(out)) / each['file']}, {counted(each['frames'], 'frame')}, {each['seconds']:.1f} s"
+            )
     if out not in (None, "-") and tally.frames:
         lines.append(f"session {out}, with all files whole")
     return lines

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from ferlab import config
+from ferlab.box import BOX, located, named
 from ferlab.catalogue import choice
 from ferlab.commands.compare import holds_bundle
 from ferlab.errors import BundleError, ConfigError, DataError
@@ -198,8 +199,8 @@ def find_models(named: Any) -> list[Path]:
     found: list[Path] = []
     for pattern in patterns:
         path = Path(pattern).expanduser()
-        if path.exists():
-            found.append(path)
+        if pattern in BOX or path.exists():
+            found.append(located(pattern))
             continue
         matches = [Path(each) for each in sorted(glob(str(path), recursive=True))]
         kept = [each for each in matches if holds_bundle(each) or (each.is_file() and each.suffix in RUNTIMES)]
@@ -239,7 +240,9 @@ def origin(clips: Sequence[Path]) -> dict[str, Any]:
 
 
 def _name(path: Path) -> str:
-    """Of a model in tables: the run's folder, or the file."""
+    """Of a model in tables: its name in the box, the run's folder, or the file."""
+    if (name := named(path)) is not None:
+        return name
     full = path.absolute()
     parent = full.parent if full.name in ("bundle", "exports") else full
     return f"{full.parent.parent.name}/{full.name}" if full.parent.name == "exports" else parent.name

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferlab import config
+from ferlab.box import named
 from ferlab.catalogue import choice
 from ferlab.errors import ConfigError, DataError
 from ferlab.screen import Screen, counted, progress
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ferlab.cli import Invocation
     from ferlab.live.pictures import Picture
     from ferlab.live.rows import Box, Moment
-    from ferlab.runner import Prediction
+    from ferlab.runner import Prediction, Runner
 
 TOGETHER = 64 * 2**20  # bytes of the pictures that are held at once
 
@@ -27,12 +28,13 @@ TOGETHER = 64 * 2**20  # bytes of the pictures that are held at once
 class PredictConfig:
     """Keys of conf/predict.yaml, which explains them."""
 
-    bundle: str = config.MISSING
+    bundle: str = "ferplus"
     source: str = config.MISSING
     detect: str = choice("auto", "ferlab.live.detect:DETECT")
     detector_file: str | None = None
     score: float = 0.6
     smallest: int = 40
+    centred: float | None = None
     top: int = 3
     format: str = choice("table", "ferlab.live.rows:WRITERS")
     rows: str | None = None
@@ -47,6 +49,8 @@ class PredictConfig:
         for key in ("top", "smallest"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} must be at least 1, got {getattr(self, key)}")
+        if self.centred is not None and not 0 < self.centred <= 10:
+            raise ConfigError(f"centred must be above 0 and at most 10 seconds, got {self.centred}")
         if (self.rows is None) == (self.format == "parquet"):
             raise ConfigError(
                 f"rows must be a file for format=parquet and for no other, got {self.rows} for {self.format}; "
@@ -57,10 +61,13 @@ class PredictConfig:
 def predict(invocation: "Invocation") -> int:
     """Answer for every face in the pictures that `source` names, as they are read; 1 if any could not be."""
     settings = config.typed(config.compose(invocation.command.config, invocation.overrides), PredictConfig)
+    if settings.centred is not None:
+        check_no_camera(settings.source)
     paths = find_pictures(settings.source)
     target = None if settings.out is None else targets(Path(settings.out), paths)
 
     from ferlab.formats import open_model
+    from ferlab.live.centred import centred
     from ferlab.live.detect import detector
     from ferlab.live.pictures import Tally, look
     from ferlab.live.rows import WRITERS, Layout, Row
@@ -68,6 +75,8 @@ def predict(invocation: "Invocation") -> int:
 
     notes = Screen(stderr=True)
     bundle = open_model(settings.bundle, settings.device)
+    if (name := named(bundle.path)) is not None:
+        notes.say(f"model: {name} of the box, {', '.join(bundle.labels)}; its card: ferlab models show={name}")
     find = partial(
         detector, settings.detect, settings.detector_file, settings.score, settings.smallest, notes.say
     )  # fmt: skip
@@ -80,17 +89,17 @@ def predict(invocation: "Invocation") -> int:
 
     tally, searching = Tally(), settings.detect != "none"
     videos = any(map(is_video, paths))
+    if settings.centred is not None and not videos:
+        raise ConfigError(f"centred must be for a video, got {counted(len(paths), 'picture')}; leave it out")
     layout = Layout(bundle, settings.top, videos, searching, Path(settings.rows) if settings.rows else None)
     with WRITERS[settings.format](layout) as write:
         shown = progress("predicting", paths)
         pictures = look(shown, bundle.spec, dataset, find if searching else None, every, tally, broken)
-        for batch in batches(pictures):
-            answers = iter(bundle.predict([crop for picture in batch for crop in picture.crops]))
-            for picture in batch:
-                mine = list(islice(answers, len(picture.crops)))
-                write([Row(picture.path, *place, answer) for place, answer in zip(places(picture), mine, strict=True)])
-                if target is not None:
-                    save_annotated(picture, mine, target(picture))
+        answered = answers(bundle, pictures)
+        for picture, mine in answered if settings.centred is None else centred(answered, settings.centred):
+            write([Row(picture.path, *place, answer) for place, answer in zip(places(picture), mine, strict=True)])
+            if target is not None:
+                save_annotated(picture, mine, target(picture))
     for line in [*tally.lines(settings.detect), *left_out(settings.source, paths)]:
         notes.say(line)
     return 1 if tally.broken else 0
@@ -141,6 +150,25 @@ def left_out(source: str, paths: Sequence[Path]) -> Iterator[str]:
 def _below(folder: Path) -> str:
     """What `source=` must be for the pictures in the folders in `folder` too, as it is typed."""
     return f"'{escape(str(folder))}/**/*'"
+
+
+def check_no_camera(source: str) -> None:
+    """Raise a ConfigError for what has no future to look at yet."""
+    from ferlab.live.sources import is_camera
+
+    if is_camera(source) and not Path(source).exists():
+        raise ConfigError(
+            f"centred looks ahead and must be for a video's file, got the camera {source}; use ferlab live, whose "
+            "filters know the past alone"
+        )
+
+
+def answers(model: "Runner", pictures: "Iterable[Picture]") -> "Iterator[tuple[Picture, list[Prediction]]]":
+    """The pictures, each with the answers to its faces."""
+    for batch in batches(pictures):
+        found = iter(model.predict([crop for picture in batch for crop in picture.crops]))
+        for picture in batch:
+            yield picture, list(islice(found, len(picture.crops)))
 
 
 def batches(pictures: "Iterable[Picture]") -> "Iterator[list[Picture]]":

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferlab import config
+from ferlab.box import located
 from ferlab.catalogue import choice
 from ferlab.commands.exports import check_origin, compared, files_in, parity_table, with_dataset
 from ferlab.errors import BundleError, ConfigError, ExportError
@@ -72,17 +73,18 @@ def check(settings: VerifyConfig) -> list[Path]:
     for key, least in (("faces", FEWEST), ("threads", 1)):
         if getattr(settings, key) < least:
             raise ConfigError(f"{key} must be at least {least}, got {getattr(settings, key)}")
-    path = Path(settings.file)
+    path = located(settings.file)
     if path.is_dir() and not files_in(path):
         raise ExportError(f"file must be an exported file or a folder of such, got none in {path}; run ferlab export")
     return files_in(path) or [path]
 
 
 def bundle_of(file: Path, chosen: str | None) -> "Bundle":
-    """The chosen bundle, or that beside the folder of the file; BundleError if there is none."""
+    """The chosen bundle, or that in or beside the folder of the file; BundleError if there is none."""
     from ferlab.bundle import load_bundle
 
-    beside = file.absolute().parent.parent / "bundle"
+    folder = file.absolute().parent
+    beside = folder if (folder / "weights.safetensors").exists() else folder.parent / "bundle"
     if chosen is None and not beside.is_dir():
         raise BundleError(
             f"{file} must be compared with its bundle, got none at {beside}; set bundle=…, or score the file alone by "

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from ferlab.data.augment import BatchAugment
+from ferlab.data.augment import BatchAugment, CameraAugment
 from ferlab.data.packed import packed, prepare_all
 from ferlab.data.source import SAMPLERS, Split
 from ferlab.errors import ConfigError, FerlabError, suggest
@@ -128,7 +128,10 @@ def plan(
         generator = torch.Generator().manual_seed(
             int(np.random.SeedSequence([seed, epoch, 1, step]).generate_state(1)[0])
         )
-        uniform = torch.rand(len(positions), BatchAugment.DRAWS + 1, generator=generator)
+        first = torch.rand(len(positions), BatchAugment.DRAWS + 1, generator=generator)
+        # Drawn after the others, so that who has no use for them gets the same numbers with or without them.
+        camera = torch.rand(len(positions), CameraAugment.DRAWS - BatchAugment.DRAWS, generator=generator)
+        uniform = torch.cat([first[:, :-1], camera, first[:, -1:]], 1)
         middle = len(positions) // 2
         pairs = np.arange(max(middle, 1))[rank::world]
         # A process without a face in a short last step still takes part in the all-reduce, with weight 0.

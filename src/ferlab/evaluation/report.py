@@ -13,6 +13,7 @@ from ferlab.data.source import Source, Split
 from ferlab.errors import printable
 from ferlab.evaluation.affect import Affect, score_affect
 from ferlab.evaluation.baselines import affect_baseline, baselines
+from ferlab.evaluation.camera import Camera
 from ferlab.evaluation.checks import Seen, common_heads, count_caution, crop_caution, seen_faces
 from ferlab.evaluation.expression import Expression, score_expression
 from ferlab.evaluation.predictions import Predictions
@@ -79,6 +80,7 @@ class Report:
         settings: tta, views a face, unseen, bootstrap and seed.
         seen: what the model knew of these faces.
         expression, affect: the score of each head; None where the model lacks it or no face is labelled for it.
+        camera: what is left of the expressions' accuracy when the faces come from a camera; None unless asked for.
         slices: attribute -> the scores of its values; empty if the split has none.
         answers, faces: what was scored, and the split that it is of; not in report.json.
     """
@@ -96,6 +98,7 @@ class Report:
     seen: Seen
     expression: Expression | None
     affect: Affect | None
+    camera: Camera | None
     slices: dict[str, Attribute]
     answers: Predictions
     faces: Split
@@ -206,6 +209,7 @@ def score(predictions: Predictions, model: Runner, source: Source, settings: Set
         seen=seen,
         expression=expression,
         affect=affect,
+        camera=None,
         slices=score_slices(predictions, settings),
         answers=predictions,
         faces=split,

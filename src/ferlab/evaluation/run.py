@@ -1,11 +1,13 @@
 """A whole evaluation, from a bundle and a dataset to a report: what `ferlab evaluate` and Python users call."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ferlab import config
 from ferlab.data.source import Source
 from ferlab.errors import ConfigError, suggest
+from ferlab.evaluation.camera import score_camera
 from ferlab.evaluation.predictions import Watch, predict
 from ferlab.evaluation.predictions import unseen as only_unseen
 from ferlab.evaluation.report import Report, score
@@ -46,6 +48,7 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 256,
     watch: Watch = iter,
+    camera: bool = False,
 ) -> Report:
     """Score a model on a split of a dataset, as `ferlab evaluate` does; nothing is written.
 
@@ -59,6 +62,7 @@ def evaluate(
         seed: of the bootstrap, the random baseline and the folds of the cross-fitting.
         batch_size: faces at a time.
         watch: wraps the sequence of batches, for a progress bar, such as `tqdm.auto.tqdm`.
+        camera: score the expressions in poor light, out of focus, from afar and the like too, in `report.camera`.
 
     Returns:
         The report: `scores`, `confusion`, `predictions`, and `write(folder)` for the page.
@@ -71,4 +75,10 @@ def evaluate(
     source = data if isinstance(data, Source) else dataset(data)
     answers = predict(model, source, split, tta, batch_size, watch)
     kept = only_unseen(answers, [model]) if unseen else answers
-    return score(kept, model, source, settings, left_out=len(answers) - len(kept))
+    report = score(kept, model, source, settings, left_out=len(answers) - len(kept))
+    if not camera:
+        return report
+    labelled = kept.take(kept.labelled)
+    if not len(labelled):
+        raise ConfigError("camera=true scores expressions, got a model or faces without them; leave it out")
+    return replace(report, camera=score_camera(labelled, model, report.faces, batch_size))

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from ferlab.box import located
 from ferlab.errors import ConfigError, ExportError, suggest
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def open_model(path: str | Path, device: str = "cpu", threads: int = 1) -> "Runn
     """A bundle, by its or its run's folder, or an exported file: `ferlab.load`.
 
     Args:
-        path: where it is.
+        path: where it is, or its name in the box: "ferplus", "ferplus_int8".
         device: of a bundle, see `load_bundle`; exported files run on the CPU.
         threads: of an exported file; a bundle takes torch's.
 
@@ -160,7 +161,7 @@ def open_model(path: str | Path, device: str = "cpu", threads: int = 1) -> "Runn
         BundleError, ExportError: nothing there, or not what it claims to be.
         ConfigError: an unknown device.
     """
-    found = Path(path).expanduser()
+    found = located(path)
     if found.suffix and not found.is_dir():
         if (kind := device.partition(":")[0]) not in DEVICES:  # it is not used, but may be mistyped
             raise ConfigError(f"unknown device '{device}'; {suggest(kind, DEVICES)}")

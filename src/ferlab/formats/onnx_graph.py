@@ -41,6 +41,12 @@ def parsed(content: bytes) -> Any:
         raise ExportError("it must be an ONNX model, got something else; export it again") from error
     model.DiscardUnknownFields()
     graph = model.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    if any(each.name in weights for each in graph.input):  # as IR 3 has it, whose successor is the same without
+        images = [each for each in graph.input if each.name not in weights]
+        del graph.input[:]
+        graph.input.extend(images)
+        model.ir_version = max(model.ir_version, 4)
     if model.functions or model.training_info or graph.sparse_initializer or len(graph.input) != 1:
         raise ExportError("it must be one graph of known operators that takes images, got more; export it again")
     tensors = list(graph.initializer)

@@ -1,7 +1,5 @@
 """Which detector finds the faces, and where YuNet's file comes from."""
 
-import hashlib
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,15 +7,13 @@ from typing import Protocol
 import numpy as np
 
 from ferlab.data.cache import cache_root
-from ferlab.errors import ConfigError
-from ferlab.files import replacing
 from ferlab.live import yunet
+from ferlab.live.download import download
 from ferlab.live.frame import Faces, Frame
 from ferlab.live.haar import Haar
 from ferlab.live.yunet import YuNet
 
 URL = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{yunet.FILE}"
-PATIENCE = 30  # seconds that its server may be silent
 DETECT = ("auto", "yunet", "haar", "none")
 
 
@@ -71,20 +67,6 @@ def detector(
             say("faces are sought by haar, which misses many; detect=yunet downloads a better detector once, 0.2 MB")
             return Haar(smallest)
         say(f"downloading {URL} to {path}")
-        download(path)
+        remedy = f"give detector_file=… ({yunet.FILE} from OpenCV's model zoo), or detect=haar"
+        download(URL, yunet.SHA256, yunet.LARGEST, path, remedy)
     return YuNet(path, score, smallest, sides)
-
-
-def download(path: Path) -> None:
-    """Write YuNet's file from OpenCV's model zoo to `path`, once it is whole and the right one; ConfigError if not."""
-    remedy = f"give detector_file=… ({yunet.FILE} from OpenCV's model zoo), or detect=haar"
-    try:
-        with urllib.request.urlopen(URL, timeout=PATIENCE) as reply:
-            content = reply.read(yunet.LARGEST)
-        if hashlib.sha256(content).hexdigest() != yunet.SHA256:
-            raise ConfigError(f"{URL} must be the file of sha256 {yunet.SHA256[:12]}…, got another; {remedy}")
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:  # urllib's errors are
-        reason = getattr(error, "reason", None) or error.strerror or error
-        raise ConfigError(f"cannot download {URL} to {path}: {reason}; {remedy}") from error

@@ -15,6 +15,7 @@ from ferlab.live.smooth import Levels, Shown, Smoother, Smoothing
 from ferlab.live.steady import Steady
 from ferlab.live.track import Tracker
 from ferlab.runner import Runner
+from ferlab.spec import Image
 
 MOST = 16  # faces of a frame that are answered, the largest
 
@@ -33,6 +34,7 @@ class Person:
         expression: smoothed probability of each label, largest first.
         unsmoothed: the label that the model itself would give to this frame.
         valence, arousal: in [-1, 1], or None for a model without that head.
+        name: of who it is, where a gallery is asked and knows; None else.
     """
 
     track: int
@@ -46,6 +48,7 @@ class Person:
     unsmoothed: str | None = None
     valence: float | None = None
     arousal: float | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,10 @@ class Seen:
         detector_ms, classifier_ms: to find the faces, and to cut, prepare and answer them.
         pipeline_ms: for all of it, from when the frame was taken.
         age_ms: of a camera's frame, when it was taken; 0 for files.
+        who: the name of each face, as `Identity` gives it; none where no gallery is asked.
+        found: the boxes (m, 4) of all faces that the detector found, as it found them, those beyond MOST too.
+        inputs: what the model saw, (n, c, s, s) uint8.
+        raw_affect: the model's own valence and arousal (n, 2); (n, 0) for a model without them.
     """
 
     frame: Frame
@@ -72,6 +79,10 @@ class Seen:
     classifier_ms: float
     pipeline_ms: float
     age_ms: float = 0.0
+    who: tuple[str | None, ...] = ()
+    found: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    inputs: Image = field(default_factory=lambda: np.zeros((0, 1, 1, 1), np.uint8))
+    raw_affect: npt.NDArray[Any] = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def end_to_end_ms(self) -> float:
@@ -101,7 +112,7 @@ class Seen:
         if "affect" in faces.answers:
             valence, arousal = faces.answers["affect"][i].tolist()
             person = replace(person, valence=valence, arousal=arousal)
-        return person
+        return replace(person, name=self.who[i]) if self.who else person
 
 
 class Pipeline:
@@ -115,13 +126,22 @@ class Pipeline:
         runner: the model.
         detector: finds the faces.
         smoothing: of the answers.
+        identify: names the faces of a frame, or None.
         clock: s, for the durations.
+        least: score and longer side in pixels of a face that is answered; the detector may find others.
     """
 
     def __init__(
-        self, runner: Runner, detector: Detector, smoothing: Smoothing, clock: Callable[[], float] = time.perf_counter
+        self,
+        runner: Runner,
+        detector: Detector,
+        smoothing: Smoothing,
+        identify: Callable[[Frame, Faces], list[str | None]] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        least: tuple[float, float] = (0.0, 0.0),
     ) -> None:
-        self.runner, self.detector, self._clock = runner, detector, clock
+        self.runner, self.detector, self.identify = runner, detector, identify
+        self._clock, self._least = clock, least
         self.fit = FITS.get((detector.name, str(runner.provenance.get("dataset"))))
         self._track, self._steady = Tracker(), Steady()
         self.memory, self.heirs = self._track.memory, self._track.heirs
@@ -131,25 +151,34 @@ class Pipeline:
     def __call__(self, frame: Frame) -> Seen:
         """Find and answer the faces of a frame; frames come in the order of their times."""
         begun = self._clock()
-        faces = self.detector(frame)
+        every = self.detector(frame)
+        score, side = self._least
+        faces = every[(every.scores >= score) & (every.boxes[:, 2:].max(1, initial=0) >= side)]
         largest = np.sort(np.argsort(-faces.boxes[:, 2:].prod(1), kind="stable")[:MOST])
         faces = self._steady(frame, self._track(frame, faces[largest]))
         found = self._clock()
         spec = self.runner.spec
         answers: dict[str, npt.NDArray[Any]] = {head: np.zeros((0, width)) for head, width in spec.widths.items()}
+        inputs = np.zeros((0, spec.channels, spec.size, spec.size), np.uint8)
         if len(faces):
             whole = self.detector.name == "none"  # it is cut already, and margin and eyes are as they should be
             cut = [frame.image] if whole else crops(frame.image, faces, spec.face, self.fit)
-            answers = dict(self.runner.answers(np.stack([spec.prepare(each) for each in cut])))
+            inputs = np.stack([spec.prepare(each) for each in cut])
+            answers = dict(self.runner.answers(inputs))
         answered = self._clock()
-        raw = answers.get("expression", np.zeros((len(faces), 0)))
+        raw, raw_affect = (answers.get(head, np.zeros((len(faces), 0))) for head in ("expression", "affect"))
         shown: list[Shown] = []
         if "expression" in answers:
             answers["expression"], shown = self._smooth(frame.time, faces.ids.tolist(), raw)
         if "affect" in answers:
             answers["affect"] = self._level(frame.time, faces.ids.tolist(), answers["affect"])
-        ms = [1e3 * (end - start) for start, end in ((begun, found), (found, answered), (begun, self._clock()))]
-        return Seen(frame, replace(faces, answers=answers), raw, shown, self.runner.labels, *ms)
+        who = tuple(self.identify(frame, faces)) if self.identify else ()
+        spans = (begun, found), (found, answered), (begun, self._clock())
+        finding, answering, all_ms = (1e3 * (end - start) for start, end in spans)
+        return Seen(
+            frame, replace(faces, answers=answers), raw, shown, self.runner.labels, finding, answering, all_ms,
+            who=who, found=every.boxes, inputs=inputs, raw_affect=raw_affect,
+        )  # fmt: skip
 
     def warm_up(self) -> None:
         """Ask everything once, so that the first frame is as fast as the others; nothing is remembered of it."""

@@ -9,15 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from ferlab.errors import ConfigError, LiveError, SpecError
+from ferlab.evaluation.drift import Drift, reference_of
 from ferlab.formats import open_model
+from ferlab.live import blur
 from ferlab.live.camera import Camera, Hints, shown
 from ferlab.live.detect import detector
+from ferlab.live.encrypted import Sealed, session_key
 from ferlab.live.frame import Frame
+from ferlab.live.gallery import Gallery
+from ferlab.live.heat import cooling
+from ferlab.live.identity import Identity
+from ferlab.live.kept import Kept
+from ferlab.live.keys import read_key
 from ferlab.live.motion import Sparing
 from ferlab.live.pipeline import Pipeline, Seen
+from ferlab.live.recognise import recogniser
 from ferlab.live.session import Session, Tally
 from ferlab.live.settings import LiveConfig, SmoothConfig
 from ferlab.live.sources import opened
+from ferlab.live.store import Folder, Store
 from ferlab.provenance import command_line, commit, machine, processor
 from ferlab.runner import Runner
 from ferlab.screen import Screen
@@ -79,7 +89,9 @@ class Live:
         runner: the model.
         pipeline: what becomes of a frame.
         tally: what was seen up to now.
+        drift: how far its answers are from those on validation.
         camera: the camera, once it is read; None for files.
+        kept: pictures and the like of the session; None without a folder.
         ended: why it ended, once it has.
 
     Args:
@@ -99,21 +111,30 @@ class Live:
     ) -> None:
         self.settings, self._say, self._stopped = settings, say, stopped
         smoothing = settings.smoothing
+        self._key = None
+        if settings.encrypt is not None and settings.out is not None:
+            self._key = session_key(Path(settings.encrypt).expanduser(), Path(settings.out).expanduser(), say)
         self._source = opened(settings.source, settings.backend, settings.fps, settings.paced, stopped)
         self.runner = open_model(settings.bundle, settings.device, settings.threads)
         self._sha256 = sha256(self.runner)
-        found = detector(
-            settings.detect, settings.detector_file, settings.score, settings.smallest, say, [settings.side]
-        )  # fmt: skip
+        self.drift = Drift(reference_of(self.runner.provenance, len(self.runner.labels)))
+        least = (settings.score, settings.smallest)
+        score, smallest = settings.score, settings.smallest
+        if settings.blur:
+            score, smallest = min(score, blur.SCORE), min(smallest, blur.SMALLEST)
+        found = detector(settings.detect, settings.detector_file, score, smallest, say, [settings.side])
         if self.runner.spec.face.aligned and found.name == "haar":
             raise ConfigError(
                 "detect must be yunet for a model whose faces have level eyes, got haar; use detect=yunet"
             )
         self.detector = Sparing(found, settings.side) if settings.search == "adaptive" else found
         Pipeline(self.runner, found, smoothing).warm_up()
-        self.pipeline = Pipeline(self.runner, self.detector, smoothing)
+        self.identity = identity_of(settings, found.name, say)
+        answered = least if settings.blur and found.name != "none" else (0.0, 0.0)  # the others are blurred alone
+        self.pipeline = Pipeline(self.runner, self.detector, smoothing, self.identity, least=answered)
         self.tally, self.ended = Tally(), STOP
         self.camera: Camera | None = None
+        self.kept: Kept | None = None
 
     def __iter__(self) -> Generator[Seen, None, None]:
         """Each frame, once it is written to the session's folder.
@@ -124,25 +145,30 @@ class Live:
         """
         settings = self.settings
         with ExitStack() as held:
-            session = None
+            session = self.kept = None
             if settings.out not in (None, "-"):
-                folder = Path(str(settings.out)).expanduser()
-                session = held.enter_context(Session(folder, self.runner.spec, settings.top))
+                session = held.enter_context(Session(self._store(), self.runner.spec, settings.top, settings.names))
                 held.callback(lambda: session.close(self.summary()) if self.tally.frames else session.discard())
+                self.kept = held.enter_context(Kept(settings, self.runner, session.store, self._say))
             frames = held.enter_context(self._source)
             self.camera = frames if isinstance(frames, Camera) else None
-            self.tally, told = Tally(), Hints()
+            self.tally, self.drift, told = Tally(), Drift(self.drift.reference), Hints()
+            cool = cooling(settings.device, self._say)
             try:
                 # A camera has a newer frame by then; of a file none is to be lost.
                 for each in watch(frames, self.pipeline, self._failed, tries=1 if self.camera else 2):
                     taken = self.camera.age(each.frame) - each.pipeline_ms / 1e3 if self.camera else 0.0
                     seen = replace(each, age_ms=1e3 * max(0.0, taken))
                     self.tally.count(seen)
+                    self.drift.count(seen.raw)
                     if session is not None:
                         session.write(seen)
+                    if self.kept is not None:
+                        self.kept.write(seen)
                     if self.camera and not settings.paced:
                         told.say(self.camera.counts, self._say)
                     yield seen
+                    cool()
                     if self._stopped():
                         return
                     if settings.seconds and self.tally.media >= settings.seconds:
@@ -152,6 +178,10 @@ class Live:
             except Exception as error:
                 self.ended = f"{type(error).__name__}: {' '.join(str(error).split())}"
                 raise
+
+    def _store(self) -> Store:
+        folder = Path(str(self.settings.out)).expanduser()
+        return Folder(folder) if self._key is None else Sealed(folder, self._key)
 
     def _failed(self, error: Exception) -> None:
         self.tally.errors += 1
@@ -178,20 +208,24 @@ class Live:
             "smoothing": asdict(self.settings.smoothing),
             "detector": self.detector.name,
             **self.tally.summary(),
+            "drift": self.drift.summary(),
             **searched,
+            "identity": self.identity
+            and {"recogniser": self.identity.recognise.digest, "people": len(self.identity.gallery)},
+            "kept": self.kept.summary() if self.kept else {},
             "camera": counts and {**asdict(counts), "fps": counts.fps},
             "machine": {**machine(), "processor": processor()},
         }
 
 
-def live(bundle: str | Path, source: str | int | Path = 0, **settings: Any) -> Live:
+def live(bundle: str | Path = "ferplus_int8", source: str | int | Path = 0, **settings: Any) -> Live:
     """What a model says of a camera, a stream, a video or pictures, as it comes: `for seen in ferlab.live(…)`.
 
     Each `Seen` has `frame` (with its picture), `people` (a `Person` a face, with `track`, `box`, `label`, `confidence`,
     `expression` and the like), and how long it took. Leave the loop when you like: all is closed then.
 
     Args:
-        bundle: a bundle's folder, its run's, or an exported file.
+        bundle: a name in the box, a bundle's folder, its run's, or an exported file.
         source: a camera's number, an address, a video, a folder of pictures or a glob.
         settings: the keys of conf/live.yaml; `smooth` is a dict or a `SmoothConfig`.
 
@@ -202,6 +236,19 @@ def live(bundle: str | Path, source: str | int | Path = 0, **settings: Any) -> L
     smooth = settings.pop("smooth", {})
     smooth = SmoothConfig(**smooth) if isinstance(smooth, dict) else smooth
     return Live(LiveConfig(str(bundle), str(source), smooth=smooth, **settings), Screen(stderr=True).say)
+
+
+def identity_of(settings: LiveConfig, detector: str, say: Callable[[str], None]) -> Identity | None:
+    """What names faces, or None; ConfigError or DataError if the gallery, its key or its recogniser do not fit."""
+    if settings.identity is None:
+        return None
+    if detector != "yunet":
+        raise ConfigError(f"detect must be yunet where identity is asked, for its landmarks, got {detector}; use yunet")
+    key = None if settings.key_file is None else read_key(Path(settings.key_file).expanduser())
+    gallery = Gallery.load(Path(settings.identity).expanduser(), key)
+    recognise = recogniser(settings.identity_file, say)
+    gallery.check(recognise.digest)
+    return Identity(recognise, gallery, settings.alike)
 
 
 def sha256(runner: Runner) -> str | None:

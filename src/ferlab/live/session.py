@@ -1,26 +1,26 @@
 """What a session leaves: a line a frame and a row a face while it runs, and a summary at its end. No pictures."""
 
 import csv
-import errno
 import io
 import json
 import statistics
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from ferlab.errors import ConfigError, DataError
 from ferlab.evaluation.text import no_formula
-from ferlab.files import remove_empty, why_unwritable, write_json
+from ferlab.files import why_unwritable
+from ferlab.live.encrypted import SEALED
 from ferlab.live.pipeline import Seen
+from ferlab.live.store import Store
 from ferlab.spec import ModelSpec
 
 FRAMES, TABLE, SUMMARY = "frames.jsonl", "frames.csv", "session.json"
@@ -96,8 +96,8 @@ def _took(seen: Seen) -> dict[str, float]:
     return {name: getattr(seen, f"{name}_ms") for name in names}
 
 
-def plain(seen: Seen, top: int) -> dict[str, Any]:
-    """A frame as frames.jsonl has it; times in s, durations in ms, boxes in pixels."""
+def plain(seen: Seen, top: int, names: bool = False) -> dict[str, Any]:
+    """A frame as frames.jsonl has it; times in s, durations in ms, boxes in pixels; who it is only if `names`."""
     faces: list[dict[str, Any]] = []
     for each in seen.people:
         face = {"track": each.track, "box": [round(v, 1) for v in each.box], "score": round(each.score, 3)}
@@ -112,18 +112,18 @@ def plain(seen: Seen, top: int) -> dict[str, Any]:
             }
         if each.valence is not None and each.arousal is not None:
             face |= {"valence": round(each.valence, 4), "arousal": round(each.arousal, 4)}
-        faces.append(face)
+        faces.append(face | ({"name": each.name} if names else {}))
     took = {f"{name}_ms": round(value, 2) for name, value in _took(seen).items()}
     return {"frame": seen.frame.index, "time": round(seen.frame.time, 4), "faces": faces, **took}
 
 
-def columns(spec: ModelSpec) -> list[str]:
+def columns(spec: ModelSpec, names: bool = False) -> list[str]:
     """Of frames.csv."""
     affect = ("valence", "arousal") if spec.affect else ()
-    return [*PLACE, *((*SAID, *spec.expression) if spec.expression else ()), *affect]
+    return [*PLACE, *((*SAID, *spec.expression) if spec.expression else ()), *affect, *(["name"] if names else [])]
 
 
-def rows(seen: Seen) -> list[list[Any]]:
+def rows(seen: Seen, names: bool = False) -> list[list[Any]]:
     """The faces of a frame as frames.csv has them, with a probability for every label in the model's order."""
     found = []
     for each in seen.people:
@@ -132,64 +132,40 @@ def rows(seen: Seen) -> list[list[Any]]:
         if each.label is not None and each.confidence is not None:
             row += [each.label, round(each.confidence, 6), str(each.uncertain).lower(), each.second, each.unsmoothed]
             row += [round(each.expression[name], 6) for name in seen.names]
-        found.append([*row, *(round(value, 6) for value in (each.valence, each.arousal) if value is not None)])
+        row += [round(value, 6) for value in (each.valence, each.arousal) if value is not None]
+        found.append([*row, *([each.name] if names else [])])
     return found
 
 
-class Growing:
-    """A file that grows by whole parts: no buffer, so that a part is with the system when `write` returns.
-
-    Args:
-        path: of a file that is not there yet; FileExistsError if it is.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file: IO[bytes] = open(path, "xb", buffering=0)  # noqa: SIM115
-
-    def write(self, text: str) -> None:
-        """Add to the file; OSError, such as of a full disk, after which nothing of it is there."""
-        end, content = self._file.tell(), text.encode(errors="backslashreplace")
-        try:
-            if self._file.write(content) != len(content):
-                raise OSError(errno.ENOSPC, "No space left on device", self._file.name)
-        except OSError:
-            self._file.truncate(end)
-            raise
-
-    def close(self) -> None:
-        """Close it."""
-        self._file.close()
-
-
 class Session:
-    """A folder with frames.jsonl and frames.csv, whole after whatever ends the program, and session.json at the end.
-
-    A context.
+    """frames.jsonl and frames.csv, whole after whatever ends the program, and session.json at the end. A context.
 
     Args:
-        folder: a new one, or one without a session.
+        store: takes the files; it is held open.
         spec: of the model.
         top: labels a face in frames.jsonl; frames.csv has all.
+        names: whether to say who it was.
 
     Raises:
         ConfigError: there is a session in it, or it cannot be written.
     """
 
-    def __init__(self, folder: Path, spec: ModelSpec, top: int) -> None:
-        self.folder, self.spec, self.top = folder, spec, top
+    def __init__(self, store: Store, spec: ModelSpec, top: int, names: bool = False) -> None:
+        self.store, self.folder, self.spec, self.top, self.names = store, store.path, spec, top, names
 
     def __enter__(self) -> Self:
         with ExitStack() as held:
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self._lines = held.enter_context(closing(Growing(self.folder / FRAMES)))
-                self._table = held.enter_context(closing(Growing(self.folder / TABLE)))
+                if any((self.folder / name).exists() for name in (FRAMES, SEALED)):
+                    raise FileExistsError
+                held.enter_context(self.store)
+                self.store.add(FRAMES, b"")
+                self.store.add(TABLE, _csv([columns(self.spec, self.names)]))
             except FileExistsError as error:
                 raise ConfigError(f"out={self.folder} must hold no session yet, got one; name another folder") \
                     from error  # fmt: skip
             except OSError as error:
                 raise ConfigError(f"cannot write to out={self.folder}: {why_unwritable(error)}") from error
-            self._table.write(_csv([columns(self.spec)]))
             self._held = held.pop_all()
         return self
 
@@ -200,9 +176,10 @@ class Session:
 
     def write(self, seen: Seen) -> None:
         """Add a frame; DataError if that cannot be done, after which no part of a line is there."""
+        line = json.dumps(plain(seen, self.top, self.names), ensure_ascii=False, allow_nan=False) + "\n"
         try:
-            self._lines.write(json.dumps(plain(seen, self.top), ensure_ascii=False, allow_nan=False) + "\n")
-            self._table.write(_csv(rows(seen)))
+            self.store.add(FRAMES, line.encode(errors="backslashreplace"))
+            self.store.add(TABLE, _csv(rows(seen, self.names)))
         except OSError as error:
             raise DataError(
                 f"cannot write to {self.folder}: {why_unwritable(error)}; all before frame {seen.frame.index} is there"
@@ -210,20 +187,18 @@ class Session:
 
     def discard(self) -> None:
         """Remove what was made, for nothing was seen: the camera did not open."""
-        for name in (FRAMES, TABLE):
-            (self.folder / name).unlink(missing_ok=True)
-        remove_empty([self.folder])
+        self.store.discard()
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Write session.json; DataError if that cannot be done."""
         try:
-            write_json(self.folder / SUMMARY, dict(summary))
+            self.store.put(SUMMARY, (json.dumps(dict(summary), indent=2, allow_nan=False) + "\n").encode())
         except OSError as error:
             raise DataError(f"cannot write {self.folder / SUMMARY}: {why_unwritable(error)}") from error
 
 
-def _csv(table: Iterable[Sequence[Any]]) -> str:
+def _csv(table: Iterable[Sequence[Any]]) -> bytes:
     text = io.StringIO()
     safe = ([no_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in table)
     csv.writer(text, lineterminator="\n").writerows(safe)
-    return text.getvalue()
+    return text.getvalue().encode(errors="backslashreplace")

@@ -8,6 +8,9 @@ from ferlab.live import yunet
 from ferlab.live.smooth import PRESETS, Smoothing
 
 SEARCH = ("every", "adaptive")
+KEPT = ("record", "screenshots", "crops", "encrypt")  # keys of what lies in the session's folder
+RECORD = ("overlay", "plain")
+SHOW = ["box", "label", "bars", "affect", "timeline", "numbers"]
 
 
 @dataclass
@@ -32,9 +35,15 @@ class LiveConfig:
         ConfigError: a value that means nothing.
     """
 
-    bundle: str = "???"  # OmegaConf's sign of a key that must be given
+    bundle: str = "ferplus_int8"
     source: str = "0"
     out: str | None = None
+    record: str | None = choice(None, RECORD)
+    screenshots: float | None = None
+    show: list[str] = choice(SHOW, SHOW)
+    blur: bool = False
+    crops: bool = False
+    encrypt: str | None = None
     preset: str = choice("stable", PRESETS)
     smooth: SmoothConfig = field(default_factory=SmoothConfig)
     detect: str = choice("auto", "ferlab.live.detect:DETECT")
@@ -47,6 +56,11 @@ class LiveConfig:
     fps: float = 25.0
     paced: bool = False
     seconds: float | None = None
+    identity: str | None = None
+    identity_file: str | None = None
+    alike: float = 0.4
+    names: bool = False
+    key_file: str | None = None
     top: int = 3
     device: str = "cpu"
     threads: int = 1
@@ -55,16 +69,37 @@ class LiveConfig:
         """Raise ConfigError for a value that means nothing."""
         for each in fields(self):  # `config.typed` says the same, but Python's users do not come by there
             known, value = choices(type(self), each.name), getattr(self, each.name)
-            if known and value not in known:
-                raise ConfigError(f"unknown {each.name} '{value}'; {suggest(str(value), known)}")
+            for one in value if isinstance(value, list) else [value]:
+                if known and one is not None and one not in known:
+                    raise ConfigError(f"unknown {each.name} '{one}'; {suggest(str(one), known)}")
         if not 0 < self.score <= 1:
             raise ConfigError(f"score must be above 0 and at most 1, got {self.score}")
+        if not 0 < self.alike < 1:
+            raise ConfigError(f"alike must be between 0 and 1, got {self.alike}")
+        for key in ("names", "identity_file", "key_file"):
+            if getattr(self, key) and self.identity is None:
+                raise ConfigError(
+                    f"{key} must go with a gallery, got none; give identity=gallery.json, or leave it out"
+                )
         for key in ("top", "smallest", "side", "threads"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} must be at least 1, got {getattr(self, key)}")
-        for key in ("fps", "seconds"):
+        for key in ("fps", "seconds", "screenshots"):
             if (value := getattr(self, key)) is not None and not value > 0:
                 raise ConfigError(f"{key} must be above 0, got {value}")
+
+        self._check_kept()
+
+    def _check_kept(self) -> None:
+        """Raise ConfigError for something to keep that has no place, or that would show whom `blur` hides."""
+        for key in KEPT:
+            if getattr(self, key) and self.out in (None, "-"):
+                raise ConfigError(f"{key} must have a folder, got out={self.out}; add out=session")
+        if self.blur and self.search != "every":
+            raise ConfigError("search must be every with blur=true, got adaptive, which finds a new face too late")
+
+        if self.blur and self.crops:
+            raise ConfigError("crops must be false with blur=true, got true; what the model saw are the faces")
 
     @property
     def smoothing(self) -> Smoothing:

@@ -1,7 +1,7 @@
 """Answers that flicker made steady, by time and not by frames, so that a slow camera and a fast one are smoothed alike.
 
 A face's probabilities go through a filter, and a rule then decides which label is shown. Both are causal: they know the
-past alone. Published filters that look ahead (such as HSEmotion's box filter, arXiv:2407.13184) are for files.
+past alone. What looks ahead is for files: see `centred`.
 """
 
 from collections import deque
@@ -168,6 +168,8 @@ class Smoothing:
         for name in ("strong", "certain", "close", "snap", "transition"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+        if self.filter == "centred":
+            raise ConfigError("filter=centred looks ahead, which nothing live can; use ferlab predict … centred=0.5")
         if self.filter not in ("none", *FILTERS):
             raise ConfigError(f"unknown filter '{self.filter}'; {suggest(self.filter, ['none', *FILTERS])}")
 

@@ -12,6 +12,7 @@ from ferlab.data.hashes import face_hashes
 from ferlab.data.source import Source
 from ferlab.evaluation import plots
 from ferlab.evaluation.calibration import fit_temperature
+from ferlab.evaluation.drift import Spread
 from ferlab.evaluation.predictions import Predictions
 from ferlab.files import replacing
 from ferlab.metrics import confusion_counts
@@ -27,20 +28,23 @@ from ferlab.training.tracking import Tracker
 def write_bundle(
     run: Fit, epoch: Epoch, folder: RunFolder, record: Mapping[str, Any], spec: ModelSpec, model: ModelConfig
 ) -> None:
-    """Write the bundle of this epoch over the one before, with the temperature that calibrates it on validation, and
-    beside it what the network answered there.
+    """Write the bundle of this epoch over the one before, with the temperature that calibrates it on validation and
+    how its answers spread there, and beside it what the network answered.
     """
     predictions = validation_predictions(run, epoch)
     calibrated, metrics = spec, {"split": "validation", "epoch": epoch.number} | epoch.metrics
+    reference = None
     if spec.expression:
         labelled = predictions.take(predictions.labelled)
         logits, k = labelled.pooled_logits(), len(spec.expression)
         predictions = replace(predictions, temperature=fit_temperature(logits, labelled.labels))
         calibrated = replace(spec, temperature=predictions.temperature)
+        reference = Spread.of(predictions.probabilities()).plain()
         metrics |= {"confusion": confusion_counts(labelled.labels, logits.argmax(1), k).tolist()}
     architecture = {"name": model.name, "options": model.options}
     selected = f"best validation {run.monitor}, epoch {epoch.number} of at most {run.options.epochs}"
     provenance = {k: v for k, v in record.items() if k not in ("mapping", "mlflow_run")} | {"selected": selected}
+    provenance |= {"reference": reference}
     card = model_card(folder.path.name, calibrated, architecture, provenance, epoch.metrics)
     past = Past.read(folder.past)
     save_bundle(

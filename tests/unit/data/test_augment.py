@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ferlab.data.augment import BatchAugment
+from ferlab.data.augment import BatchAugment, CameraAugment
 from ferlab.errors import ConfigError
 
 NOTHING = {
@@ -225,3 +225,97 @@ def test_strengths_of_no_use_are_refused(options, message):
 def test_sides_of_no_use_are_refused(sides):
     with pytest.raises(ConfigError, match=r"erase_side must be the smallest and the largest side in \(0, 1\], got \["):
         BatchAugment(erase_side=sides)
+
+
+# CameraAugment
+
+(BLUR, ALONG, ACROSS, TURN, COARSE, STEP, GAMMA, SHADE, SIDE, STRENGTH, TOP, LEFT, SHARE) = range(12, 25)
+CLEAR = {"share": 1.0, "blur": 0.0, "coarse": 0.0, "gamma": 1.0, "shade": 0.0, "noise": 0.0}
+
+
+def seen(image, **options):
+    """A face through a camera that does one thing alone, and uniform numbers that are 0.5 unless named."""
+    columns = {name: value for name, value in options.items() if name.isupper()}
+    settings = {name: value for name, value in options.items() if not name.isupper()}
+    u = torch.full((len(image), CameraAugment.DRAWS), 0.5)
+    for name, value in columns.items():
+        u[:, globals()[name]] = value
+    return CameraAugment(**(NOTHING | CLEAR | settings))(image, u)
+
+
+def test_a_camera_uses_as_many_numbers_as_it_says():
+    assert SHARE + 1 == CameraAugment.DRAWS
+
+
+def test_a_perfect_camera_is_the_augmentation_alone():
+    images, _ = drawn(c=3)
+    u = torch.rand(6, CameraAugment.DRAWS)
+    torch.testing.assert_close(CameraAugment(**CLEAR)(images, u), BatchAugment()(images, u), atol=1e-3, rtol=0)
+
+
+def test_a_blur_is_a_gaussian_along_its_direction():
+    """One deviation away along its direction a dot has exp(-1/2) of its middle; across there is none."""
+    blurred = seen(dot(48, 24, 24), blur=1.0, blur_width=2 / 48, ALONG=1.0, ACROSS=0.0, TURN=0.0)[0, 0]
+    assert float(blurred.sum()) == pytest.approx(200, rel=1e-4)
+    assert float(blurred[24, 26] / blurred[24, 24]) == pytest.approx(math.exp(-0.5), rel=1e-4)
+    assert float(blurred[25].abs().max()) == 0
+    turned = seen(dot(48, 24, 24), blur=1.0, blur_width=2 / 48, ALONG=1.0, ACROSS=0.0, TURN=0.5)[0, 0]
+    torch.testing.assert_close(turned, blurred.T, atol=1e-4, rtol=0)
+
+
+def test_a_coarse_face_has_the_means_of_its_blocks():
+    """At half the side a dot is spread over its block of 2×2, a quarter of it each, before it is enlarged again."""
+    coarse = seen(dot(48, 24, 24), coarse=1.0, coarse_side=0.5, STEP=0.99)[0, 0]
+    assert float(coarse.max()) == pytest.approx(200 / 4 * 0.75**2, abs=0.01)  # bilinear, a quarter of a block away
+    assert float(coarse.sum()) == pytest.approx(200, rel=1e-3)
+
+
+def test_gamma_and_light_from_a_side():
+    grey = torch.full((1, 1, 3, 3), 63.75)  # a quarter
+    assert float(seen(grey, gamma=2.0, GAMMA=1.0)[0, 0, 1, 1]) == pytest.approx(255 / 16, abs=0.05)
+    assert float(seen(grey, gamma=2.0, GAMMA=0.0)[0, 0, 1, 1]) == pytest.approx(255 / 2, abs=0.05)
+    lit = seen(grey, shade=0.5, SHADE=1.0, SIDE=0.0)[0, 0]
+    torch.testing.assert_close(lit[1], 63.75 * torch.tensor([0.5, 1.0, 1.5]), atol=0.01, rtol=0)
+    torch.testing.assert_close(lit[0], lit[2])
+
+
+def test_noise_is_white_and_of_the_deviation_that_was_asked_for():
+    grey = torch.full((64, 3, 48, 48), 127.5)
+    u = torch.rand(64, CameraAugment.DRAWS, generator=torch.Generator().manual_seed(0))
+    u[:, STRENGTH] = 1.0
+    noise = CameraAugment(**(NOTHING | CLEAR | {"noise": 0.04}))(grey, u) - 127.5
+    assert float(noise.std()) == pytest.approx(0.04 * 255, rel=0.05)
+    assert abs(float(noise.mean())) < 0.3
+    assert torch.equal(noise[:, 0], noise[:, 2])  # a dim sensor's grain is grey here
+    assert float((noise[0] - noise[1]).abs().mean()) > 1  # each face has its own
+    assert abs(float((noise[..., 1:] * noise[..., :-1]).mean())) < 0.05 * float(noise.var())
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [({"blur": 2}, "blur"), ({"gamma": 0.5}, "gamma"), ({"coarse_side": 0}, "coarse_side")]
+)
+def test_a_camera_that_means_nothing(options, name):
+    with pytest.raises(ConfigError, match=f"augment.batch.{name} must be in"):
+        CameraAugment(**options)
+
+
+def test_a_share_of_the_faces_goes_through_the_camera_and_the_others_do_not():
+    images = torch.full((4000, 1, 8, 8), 100.0)
+    u = torch.rand(4000, CameraAugment.DRAWS, generator=torch.Generator().manual_seed(2))
+    changed = CameraAugment(**(NOTHING | CLEAR | {"share": 0.3, "noise": 0.1}))(images, u)
+    touched = (changed - 100).abs().amax((1, 2, 3)) > 0.01
+    assert torch.equal(touched, u[:, SHARE] < 0.3)
+    assert torch.equal(CameraAugment(**(NOTHING | {"share": 0.0}))(images, u), BatchAugment(**NOTHING)(images, u))
+
+
+def test_all_of_a_camera_at_once_stays_in_range_and_is_a_function_of_its_numbers():
+    images, _ = drawn(n=32, c=3)
+    u = torch.rand(32, CameraAugment.DRAWS, generator=torch.Generator().manual_seed(1))
+    one, two = (CameraAugment(share=1.0, blur=1.0, coarse=1.0)(images, u) for _ in range(2))
+    assert torch.equal(one, two)
+    assert one.min() >= 0
+    assert one.max() <= 255
+    apart = torch.cat(
+        [CameraAugment(share=1.0, blur=1.0, coarse=1.0)(images[i : i + 1], u[i : i + 1]) for i in range(32)]
+    )
+    torch.testing.assert_close(apart, one, atol=1e-2, rtol=0)  # whoever is beside it in the batch

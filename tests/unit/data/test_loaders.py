@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from ferlab.data.augment import BatchAugment
+from ferlab.data.augment import CameraAugment
 from ferlab.data.images import FileImages
 from ferlab.data.loaders import Resident, Streamed, epoch_order, expected_draws, plan
 from ferlab.data.source import Split
@@ -109,7 +109,7 @@ def test_partners_stay_together_however_a_step_is_cut(n, world, pieces):
 @pytest.mark.parametrize(("world", "pieces"), [(1, 4), (2, 1), (3, 2)])
 def test_the_numbers_of_a_face_do_not_depend_on_who_runs_it(world, pieces):
     alone = torch.cat([part.uniform for part in parts_of(33, 8)])
-    assert alone.shape == (33, BatchAugment.DRAWS + 1)
+    assert alone.shape == (33, CameraAugment.DRAWS + 1)
     assert len(alone.unique()) == alone.numel()  # no number is used twice
     assert alone.min() >= 0
     assert alone.max() < 1

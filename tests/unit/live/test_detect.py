@@ -10,7 +10,7 @@ import pytest
 
 from ferlab.errors import ConfigError
 from ferlab.live import detect, yunet
-from ferlab.live.detect import detector, download
+from ferlab.live.detect import detector
 from ferlab.live.frame import Frame
 from ferlab.live.haar import Haar
 
@@ -77,10 +77,13 @@ def test_the_file_is_downloaded_once_and_whole(
         (b"", r"cannot download .*Not Found"),
     ],
 )
-def test_what_is_not_the_file_is_not_kept(server: bytearray, tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_is_not_the_file_is_not_kept(
+    server: bytearray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
+) -> None:
+    monkeypatch.setenv("FERLAB_CACHE", str(tmp_path))
     server[:] = content
     with pytest.raises(ConfigError, match=said):
-        download(tmp_path / "detectors" / "file.onnx")
+        detector("yunet", None, 0.6, 40, print)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,6 +14,7 @@ from ferlab.live.frame import Faces, Frame
 from ferlab.live.pipeline import Seen
 from ferlab.live.session import FRAMES, SUMMARY, TABLE, Session, Tally, plain
 from ferlab.live.smooth import Shown
+from ferlab.live.store import Folder
 from ferlab.spec import ModelSpec
 
 NAMES = ("bored", "keen", "lost")
@@ -69,31 +70,35 @@ def test_a_tally_counts_by_hand_and_does_not_grow() -> None:
 SPEC = ModelSpec(NAMES, affect=True)
 
 
+def session(folder: Path, spec: ModelSpec = SPEC) -> Session:
+    return Session(Folder(folder), spec, 2)
+
+
 def test_a_session_is_a_folder_of_its_own(tmp_path: Path) -> None:
-    with Session(tmp_path / "a" / "b", SPEC, 2) as session:
-        session.write(seen(0))
-        session.write(seen(1, faces=0))
-        lines = (session.folder / FRAMES).read_text(encoding="utf-8").splitlines()
+    with session(tmp_path / "a" / "b") as made:
+        made.write(seen(0))
+        made.write(seen(1, faces=0))
+        lines = (made.folder / FRAMES).read_text(encoding="utf-8").splitlines()
         assert [json.loads(line)["frame"] for line in lines] == [0, 1]
-        session.close({"frames": 2})
+        made.close({"frames": 2})
     assert json.loads((tmp_path / "a" / "b" / SUMMARY).read_text())["frames"] == 2
     with pytest.raises(ConfigError, match="must hold no session yet, got one; name another folder"):
-        Session(tmp_path / "a" / "b", SPEC, 2).__enter__()
+        session(tmp_path / "a" / "b").__enter__()
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"must hold no session yet|cannot write to out=.*file"):
-        Session(tmp_path / "file", SPEC, 2).__enter__()
+        session(tmp_path / "file").__enter__()
 
 
 def test_a_session_in_which_nothing_was_seen_can_be_begun_again(tmp_path: Path) -> None:
     for _ in range(2):
-        with Session(tmp_path / "s", SPEC, 2) as session:
-            session.discard()
+        with session(tmp_path / "s") as made:
+            made.discard()
     assert not (tmp_path / "s").exists()
 
 
 def test_the_table_has_a_row_a_face_and_a_column_a_label(tmp_path: Path) -> None:
-    with Session(tmp_path / "s", ModelSpec(("=1+1", "keen", "lost"), affect=True), 2) as session:
-        session.write(replace(seen(), names=("=1+1", "keen", "lost")))
+    with session(tmp_path / "s", ModelSpec(("=1+1", "keen", "lost"), affect=True)) as made:
+        made.write(replace(seen(), names=("=1+1", "keen", "lost")))
     first, second = csv.DictReader((tmp_path / "s" / TABLE).read_text(encoding="utf-8").splitlines())
     assert first == {
         "frame": "3", "time": "0.1", "track": "4", "left": "1.2", "top": "2.0", "width": "30.0", "height": "40.0",
@@ -106,10 +111,10 @@ def test_the_table_has_a_row_a_face_and_a_column_a_label(tmp_path: Path) -> None
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ferlab.live.session import Growing
+from ferlab.live.store import Growing
 file = Growing(Path(sys.argv[1]))
 for i in range(50):
-    file.write("x" * 3000 + f" {i}\\n")
+    file.write(b"x" * 3000 + b" %d\\n" % i)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -125,12 +130,12 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
 
     before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        with Session(tmp_path / "s", SPEC, 2) as session:
-            session.write(seen(0))
+        with session(tmp_path / "s") as made:
+            made.write(seen(0))
             size = (tmp_path / "s" / FRAMES).stat().st_size
             resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, before[1]))
             with pytest.raises(DataError, match=r"cannot write to .*(space|large).*; all before frame 1 is there"):
-                session.write(seen(1))
+                made.write(seen(1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
