@@ -60,7 +60,9 @@ class Kept:
     """
 
     def __init__(self, settings: LiveConfig, runner: Runner, store: Store, say: Callable[[str], None]) -> None:
-        self._say, self._views = say, Views(runner.labels, settings, say)
+        drawn = settings.record == "overlay" or settings.screenshots is not None
+        overlay = Overlay(runner.labels, settings.show, say) if drawn else None
+        self._say, self._views = say, Views(overlay, Blur() if settings.blur else None)
         self._ended: dict[str, str] = {}
         self._sinks: list[Sink] = []
         if settings.encrypt is not None and settings.record is not None and not has_av():
@@ -113,11 +115,14 @@ class Views:
     """The pictures of a frame that may be stored: with blurred faces if that is asked for, plain and with the overlay.
 
     Each is made once a frame, if somebody wants it.
+
+    Args:
+        overlay: draws; None if nobody asks for that.
+        blur: None leaves faces as they are.
     """
 
-    def __init__(self, names: tuple[str, ...], settings: LiveConfig, say: Callable[[str], None]) -> None:
-        self._blur = Blur() if settings.blur else None
-        self._overlay = Overlay(names, settings.show, say)
+    def __init__(self, overlay: Overlay | None, blur: Blur | None) -> None:
+        self._draw, self._blur = overlay, blur
         self._seen: Seen | None = None
         self._plain: Image | None = None
         self._drawn: Image | None = None
@@ -125,7 +130,8 @@ class Views:
     def note(self, seen: Seen) -> None:
         """Take in the next frame."""
         self._seen, self._plain, self._drawn = seen, None, None
-        self._overlay.note(seen)
+        if self._draw is not None:
+            self._draw.note(seen)
         if self._blur is not None:
             self._blur.note(seen)
 
@@ -140,8 +146,9 @@ class Views:
     def overlay(self) -> Image:
         """The frame's picture with what is known of it drawn in."""
         assert self._seen is not None
+        assert self._draw is not None
         if self._drawn is None:
-            self._drawn = self._overlay.draw(self._seen, self.plain())
+            self._drawn = self._draw.draw(self._seen, self.plain())
         return self._drawn
 
 
