@@ -299,7 +299,8 @@ def test_a_folder_without_pictures_says_which_suffixes(tmp_path, bundle, capsys)
         ("format=parquet", 2, "set rows=faces.parquet"),
         ("rows=faces.csv", 2, "rows must be a file for format=parquet and for no other, got faces.csv for table"),
         ("tops=1", 2, "did you mean 'top'"),
-        ("bundle=nowhere", 1, "got none in nowhere"),
+        ("bundle=nowhere", 1, "the name of a model in the box, got nowhere, which is none"),
+        ("bundle=no/where", 1, "got none in no/where"),
     ],
 )
 def test_a_wrong_option_is_one_line(tmp_path, bundle, crops, capsys, override, code, said):

@@ -439,7 +439,7 @@ def test_configs_are_found_in_the_wheel_and_in_a_checkout(monkeypatch, tmp_path)
     ("command", "words", "meant"),
     [
         ("predict", ["face.png"], "source=face.png"),
-        ("predict", ["outputs/run"], "bundle=outputs/run"),
+        ("predict", ["outputs/run"], "source=outputs/run"),
         ("predict", ["bundle=b", "faces"], "source=faces"),
         ("export", ["outputs/run"], "bundle=outputs/run"),
         ("train", ["se_resnet"], "model=se_resnet"),
