@@ -38,9 +38,14 @@ def test_models_are_scored_side_by_side(tmp_path: Path, bundle, clip, capsys: py
     other = untrained(("sadness", "happiness"))
     save_bundle(other, tmp_path / "other" / "bundle", {}, "")
     models = f"bundle=[{tmp_path / 'run'},{tmp_path / 'oth*'}]"
-    words = [models, f"clips={path.parent}", "detect=none", "response=0.5"]
+    words = [models, f"clips={path.parent}", "detect=none", "response=0.5", "tune=true", "trials=4", "flicker=99"]
     assert evaluate(*words, f"out={tmp_path / 'report'}") == 0
     told = capsys.readouterr().out
+    for number in range(2):
+        file = tmp_path / f"report_preset_{number}.json"
+        assert f"preset={file}" in told
+        assert json.loads(file.read_text())["smoothing"]["filter"] in ("average", "adaptive", "exponential")
+    assert "no other clip to say what it is worth elsewhere" in told
     document = json.loads((tmp_path / "report" / "live_evaluate.json").read_text())
     first, second = document["models"]
     assert [first["name"], second["name"]] == ["run", "other"]

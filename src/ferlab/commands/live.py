@@ -133,5 +133,6 @@ def closing_lines(watched: "Live") -> list[str]:
                 f"video   {Path(str(out)) / each['file']}, {counted(each['frames'], 'frame')}, {each['seconds']:.1f} s"
             )
     if out not in (None, "-") and tally.frames:
-        lines.append(f"session {out}, with all files whole")
+        sealed = f"encrypted; ferlab live decrypt session={out} key={watched.settings.encrypt} out=… reads it"
+        lines.append(f"session {out}, {sealed if watched.settings.encrypt else 'with all files whole'}")
     return lines

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,8 @@ class LiveEvaluateConfig:
     response: float = 1.0
     sweep: bool = True
     flicker: float = 1.0
+    tune: bool = False
+    trials: int = 200
     detect: str = choice("auto", "ferlab.live.detect:DETECT")
     detector_file: str | None = None
     search: str = choice("every", SEARCH)
@@ -67,6 +70,10 @@ class LiveEvaluateConfig:
             raise ConfigError(f"response must be above 0 and at most 60 seconds, got {self.response:g}")
         if not 0 <= self.flicker < float("inf"):
             raise ConfigError(f"flicker must be 0 or more, got {self.flicker:g}")
+        if self.trials < 1:
+            raise ConfigError(f"trials must be at least 1, got {self.trials}")
+        if self.tune and self.session is not None:
+            raise ConfigError("tune must have clips, got a session, whose answers are smoothed already; leave one out")
         if not self.presets or len(set(self.presets)) < len(self.presets):
             raise ConfigError(f"presets must be different ones, one or more, got {self.presets}")
         if self.session is not None:
@@ -102,6 +109,9 @@ def evaluate(invocation: "Invocation") -> None:
     for caution in document["cautions"]:
         screen.say(f"caution: {caution}", style="yellow")
     show(evaluation, document, screen)
+    if settings.tune:
+        for model in evaluation.models:
+            tuned(model, settings, preset_file(folder, model, evaluation.models), screen)
     screen.say(f"report: {folder / KIND}.html")
 
 
@@ -184,6 +194,32 @@ def _check_known(recordings: "Sequence[Recording]", settings: LiveEvaluateConfig
     if not any(moment.known for each in recordings for moment in each.moments):
         where = settings.truth or "their truth"
         raise DataError(f"frames must have a truth, got none that {where} knows; check its frame numbers or times")
+
+
+def tuned(model: "Model", settings: LiveEvaluateConfig, file: Path, screen: Screen) -> None:
+    """Seek a smoothing for a model's answers, write it and say what it is worth."""
+    from ferlab.live.scoring import measures_of
+    from ferlab.live.tune import tune, write_preset
+
+    window = settings.response
+    found = tune(model.recordings, window, settings.flicker, settings.trials, watch=partial(progress, "tuning"))
+    write_preset(found, settings.flicker, file)
+    how, shown = found.smoothing, measures_of(window)
+    times = f"{how.filter} over {how.window:.2f} s, streak {how.streak:.2f} s, strong {how.strong:.2f}"
+    screen.say(f"tuned   {times}: preset={file}")
+    for where, scores in (("on the clips on which it was sought", found.sought), ("on the others", found.others)):
+        if scores is not None:
+            said = (f"{shown[key].name} {shown[key].shown(getattr(scores, key))}"
+                    for key in ("spurious", "response_p50", "response_mean", "accuracy"))  # fmt: skip
+            screen.say(f"        {where}: {', '.join(said)}")
+    if found.others is None:
+        screen.say("        there is no other clip to say what it is worth elsewhere")
+
+
+def preset_file(folder: Path, model: "Model", models: "Sequence[Model]") -> Path:
+    """Where a model's preset goes: beside the report's folder, numbered if there are several."""
+    number = f"_{models.index(model)}" if len(models) > 1 else ""
+    return folder.with_name(f"{folder.name}_preset{number}.json")
 
 
 def find_models(named: Any) -> list[Path]:

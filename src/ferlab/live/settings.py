@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from ferlab.catalogue import choice, choices
 from ferlab.errors import ConfigError, suggest
 from ferlab.live import yunet
-from ferlab.live.smooth import PRESETS, Smoothing
+from ferlab.live.smooth import Smoothing, preset
 
 SEARCH = ("every", "adaptive")
 KEPT = ("record", "screenshots", "crops", "encrypt")  # keys of what lies in the session's folder
@@ -44,7 +44,7 @@ class LiveConfig:
     blur: bool = False
     crops: bool = False
     encrypt: str | None = None
-    preset: str = choice("stable", PRESETS)
+    preset: str = "stable"
     smooth: SmoothConfig = field(default_factory=SmoothConfig)
     detect: str = choice("auto", "ferlab.live.detect:DETECT")
     detector_file: str | None = None
@@ -105,4 +105,4 @@ class LiveConfig:
     def smoothing(self) -> Smoothing:
         """The preset with what `smooth` changes of it; ConfigError for a value that means nothing."""
         changed = {key: value for key, value in asdict(self.smooth).items() if value is not None}
-        return replace(PRESETS[self.preset], **changed)
+        return replace(preset(self.preset), **changed)

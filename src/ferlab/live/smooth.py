@@ -7,7 +7,8 @@ past alone. What looks ahead is for files: see `centred`.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ferlab.errors import ConfigError, suggest
+from ferlab.files import read_json
 
 MOST = 10_000  # answers of a face that are held, whatever its frames' times are: a minute at 167 frames a second
 
@@ -279,3 +281,27 @@ PRESETS = {
     "fast": Smoothing("exponential", 0.3, 0.2, strong=0.9),
     "stable": Smoothing(),
 }
+
+
+def preset(name: str) -> Smoothing:
+    """The smoothing of PRESETS called `name`, or that in a .json file of `ferlab live evaluate tune=true`.
+
+    Raises:
+        ConfigError: no such name or file, or a file that holds something else.
+    """
+    if not name.endswith(".json"):
+        if name not in PRESETS:
+            raise ConfigError(f"unknown preset '{name}'; {suggest(name, PRESETS)}")
+        return PRESETS[name]
+    path = Path(name).expanduser()
+    try:
+        found = read_json(path)["smoothing"]
+        if unknown := found.keys() - {each.name for each in fields(Smoothing)}:
+            raise ValueError(f"unknown key {min(unknown)!r:.40}")
+        numbers = {key: float(value) for key, value in found.items() if key != "filter"}
+        return Smoothing(str(found["filter"]), **numbers)
+    except OSError as error:
+        raise ConfigError(f"cannot read preset={path}: {error.strerror or error}; check the path") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise ConfigError(f"preset={path} must be a file of ferlab live evaluate tune=true, got {reason}") from error
