@@ -92,7 +92,7 @@ class Hints:
             "the camera was away, was opened again and is back": counts.reopened > 0,
         }  # fmt: skip
         for line, true in hints.items():
-            if true and (kind := line[:25]) not in self._said:
+            if true and (kind := line[:20]) not in self._said:
                 self._said.add(kind)
                 say(line)
 

@@ -174,3 +174,11 @@ def test_a_camera_that_fails_says_so_in_time(open_it, said: str) -> None:
     ):
         list(it)
     assert time.monotonic() - begun < 5
+
+
+def test_a_slow_camera_is_told_once_whatever_its_rate_becomes() -> None:
+    told: list[str] = []
+    hints = Hints()
+    for captured, seconds in ((58, 3.0), (70, 3.6), (28, 3.0)):  # 19.0, 19.2 and 9 frames/s
+        hints.say(Counts(captured=captured, seconds=seconds), told.append)
+    assert [line[:27] for line in told] == ["the camera itself gives 19 "]
