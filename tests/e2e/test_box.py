@@ -102,6 +102,11 @@ def test_nothing_is_written_into_the_installation(tmp_path):
     words = ["bundle=ferplus", "data=synthetic", "data.validation=40", "data.train=8", "bootstrap=10"]
     assert main(["evaluate", *words]) == 0
     assert (tmp_path / "outputs" / "ferplus" / "evaluation" / "synthetic_validation_plain" / "report.html").exists()
+    save_bundle(untrained(), tmp_path / "run" / "bundle", {}, "a card")
+    assert main(["compare", "bundles=[ferplus,run]", *words[1:]]) == 0
+    export = ["export", "bundle=ferplus", "data=synthetic", "data.train=8", "format=torchscript", "faces=256"]
+    assert main([*export, "data.validation=256", "tracker=none"]) == 0
+    assert (tmp_path / "outputs" / "ferplus" / "exports" / "model.torchscript").exists()
     assert sorted(BOX["ferplus"].iterdir()) == before
     assert beside(BOX["ferplus_int8"]) == beside(BOX["ferplus"]) == Path("outputs/ferplus")
 
