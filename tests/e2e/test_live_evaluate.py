@@ -59,6 +59,7 @@ def test_models_are_scored_side_by_side(tmp_path: Path, bundle, clip, capsys: py
     page = (tmp_path / "report" / "live_evaluate.html").read_text()
     assert "a&lt;b&gt;.avi" in page
     assert "<b>.avi" not in page
+    assert 'viewBox="0.0 0 2.0 1"' in page
     assert "http" not in page.replace("http://www.w3.org", "")  # it needs no other file
     assert "run: raw" in told
     assert evaluate(*words, "sweep=false", f"out={tmp_path / 'report'}") == 0  # an older report's
