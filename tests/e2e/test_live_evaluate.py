@@ -64,6 +64,7 @@ def test_models_are_scored_side_by_side(tmp_path: Path, bundle, clip, capsys: py
     page = (tmp_path / "report" / "live_evaluate.html").read_text()
     assert "a&lt;b&gt;.avi" in page
     assert "<b>.avi" not in page
+    assert 'viewBox="0.0 0 2.0 1"' in page
     assert "http" not in page.replace("http://www.w3.org", "")  # it needs no other file
     assert "run: raw" in told
     assert evaluate(*words, "sweep=false", f"out={tmp_path / 'report'}") == 0  # an older report's
@@ -90,10 +91,10 @@ def test_a_recorded_session_is_scored_like_its_clip(tmp_path: Path, bundle, clip
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["clips=x"], 2, "'bundle' must be given, got nothing; add bundle=…"),
+        (["clips=clips", "bundle=ferplos"], 1, "did you mean 'ferplus'"),
         (["bundle=run"], 2, "'clips' must be given, got nothing; add clips=…"),
         (["bundle=run", "clips=nowhere"], 1, "clips must be videos with their truth, got none at nowhere"),
-        (["bundle=nowhere/*", "clips=clips"], 1, "bundle must be a bundle, a run or an exported file, got none at"),
+        (["bundle=nowhere/*", "clips=clips"], 1, "bundle must be bundles, runs or exported files, got none at"),
         (["bundle=run", "clips=clips", "presets=[stabel]"], 2, "did you mean 'stable'"),
         (["bundle=run", "clips=clips", "response=0"], 2, "response must be above 0"),
         (["session=s"], 2, "session must have its truth, got nothing; add truth=…"),

@@ -37,4 +37,4 @@ def make_clip(invocation: "Invocation") -> None:
         screen.say(f"        left out, with too few faces: {', '.join(few)}")
     people = counted(how.people, "person").replace("persons", "people")
     screen.say(f"wrote   {counted(len(written), 'clip')} of {how.seconds:g} s with {people} to {out}")
-    screen.say(f"measure {out} by: ferlab live evaluate bundle=… clips={out}")
+    screen.say(f"measure {out} by: ferlab live evaluate clips={out}")

@@ -4,14 +4,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from ferlab import config
-from ferlab.box import BOX, located, named
+from ferlab.box import located, named
 from ferlab.catalogue import choice
 from ferlab.commands.compare import holds_bundle
 from ferlab.errors import BundleError, ConfigError, DataError
@@ -81,9 +81,8 @@ class LiveEvaluateConfig:
                 raise ConfigError("session must stand alone, got bundle or clips too; leave them out")
             if self.truth is None:
                 raise ConfigError("session must have its truth, got nothing; add truth=…")
-        elif self.bundle is None or self.clips is None:
-            missing = "bundle" if self.bundle is None else "clips"
-            raise ConfigError(f"'{missing}' must be given, got nothing; add {missing}=…, or session=… and truth=…")
+        elif self.clips is None:
+            raise ConfigError("'clips' must be given, got nothing; add clips=…, or session=… and truth=…")
 
     def live(self, bundle: Path, clip: Path) -> LiveConfig:
         """How `ferlab live` would be asked to watch a clip."""
@@ -131,7 +130,7 @@ def _of_session(settings: LiveEvaluateConfig, busy: float | None) -> "Evaluation
 def _of_clips(settings: LiveEvaluateConfig, busy: float | None, screen: Screen) -> "Evaluation":
     from ferlab.live.report import Evaluation
 
-    bundles, clips = find_models(settings.bundle), find_clips(str(settings.clips))
+    bundles, clips = find_models(settings.bundle or LiveConfig.bundle), find_clips(str(settings.clips))
     if settings.truth is not None and len(clips) > 1:
         raise ConfigError(f"truth must be of a single clip, got {len(clips)} clips; leave it out")
     names = unique([_name(path) for path in bundles], bundles)
@@ -149,7 +148,7 @@ def _model(
     """A model watched on all clips, and the name of the detector."""
     from ferlab.live.report import Model, found_by
     from ferlab.live.run import Live
-    from ferlab.live.scoring import named, watch_clip
+    from ferlab.live.scoring import clip_names, watch_clip
     from ferlab.live.truth import beside, read_truth
     from ferlab.provenance import peak_mb
 
@@ -160,7 +159,7 @@ def _model(
             told.add(line)
             screen.say(line)
 
-    labels_of = named(clips)
+    names = clip_names(clips)
     for i in progress(f"watching with {name}", range(len(clips))):
         watched = Live(settings.live(path, clips[i]), say)
         if (torch := sys.modules.get("torch")) is not None:  # the model is a bundle
@@ -168,7 +167,7 @@ def _model(
         if not watched.runner.labels:
             raise ConfigError(f"bundle must be a model with expressions, got {path} without; name another")
         truth = read_truth(Path(settings.truth) if settings.truth else beside(clips[i]), watched.runner.labels)
-        recordings.append(watch_clip(watched, labels_of[i], truth))
+        recordings.append(watch_clip(watched, names[i], truth))
         detector = watched.detector.name
         runner = watched.runner
         about = {"path": str(runner.path), "spec": runner.spec.digest, "model": runner.model.get("name"),
@@ -222,27 +221,27 @@ def preset_file(folder: Path, model: "Model", models: "Sequence[Model]") -> Path
     return folder.with_name(f"{folder.name}_preset{number}.json")
 
 
-def find_models(named: Any) -> list[Path]:
+def find_models(bundle: Any) -> list[Path]:
     """The bundles and exported files that `bundle` names, in its order; of a glob those that are one, sorted.
 
     Raises:
         ConfigError: it is something else, or names too many.
         BundleError: nothing is there.
     """
-    patterns = [named] if isinstance(named, str) else named
+    patterns = [bundle] if isinstance(bundle, str) else bundle
     if not isinstance(patterns, list) or not patterns or not all(isinstance(each, str) and each for each in patterns):
-        raise ConfigError(f"bundle must be a folder, a file or a glob, one or a list of them, got {named}")
+        raise ConfigError(f"bundle must be a folder, a file or a glob, one or a list of them, got {bundle}")
     found: list[Path] = []
     for pattern in patterns:
-        path = Path(pattern).expanduser()
-        if pattern in BOX or path.exists():
+        if not has_magic(pattern) or Path(pattern).exists():
             found.append(located(pattern))
             continue
-        matches = [Path(each) for each in sorted(glob(str(path), recursive=True))]
+        matches = [Path(each) for each in sorted(glob(str(Path(pattern).expanduser()), recursive=True))]
         kept = [each for each in matches if holds_bundle(each) or (each.is_file() and each.suffix in RUNTIMES)]
         if not kept:
-            remedy = "put brackets around a list" if "," in pattern else "check the path"
-            raise BundleError(f"bundle must be a bundle, a run or an exported file, got none at '{pattern}'; {remedy}")
+            raise BundleError(
+                f"bundle must be bundles, runs or exported files, got none at '{pattern}'; check the path"
+            )
         found += kept
     if len(found) > MOST_MODELS:
         raise ConfigError(f"bundle must name at most {MOST_MODELS} models, got {len(found)}; narrow the glob")

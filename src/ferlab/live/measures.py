@@ -20,7 +20,7 @@ NOTHING = -1  # the predicted label of a frame in which a face was not found
 NAN, INF = float("nan"), float("inf")
 WITHIN = 10  # k of pm-k, frames to either side
 OVERLAPS = (10, 25, 50)  # % of F1@
-SAME = 0.5  # intersection over union from which a box is a face's
+SAME = 0.3  # intersection over union from which a box is a face's: datasets and detectors draw different boxes
 
 
 @dataclass(frozen=True)

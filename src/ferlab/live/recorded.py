@@ -11,6 +11,7 @@ import numpy as np
 from ferlab.errors import DataError
 from ferlab.files import check_regular
 from ferlab.labels import AFFECT
+from ferlab.live.encrypted import SEALED
 from ferlab.live.frame import Faces
 from ferlab.live.scoring import Recording
 from ferlab.live.session import FRAMES, PLACE, SAID, TABLE
@@ -23,6 +24,8 @@ TIMES = ("detector", "classifier", "end_to_end", "age")
 
 def session_labels(folder: Path) -> tuple[str, ...]:
     """The labels of the model of a session; DataError if it had none, or is no session."""
+    if (folder / SEALED).exists() and not (folder / TABLE).exists():
+        raise DataError(f"session {folder} must be readable, got an encrypted one; read it by ferlab live decrypt")
     try:
         check_regular(folder / TABLE)
         with open(folder / TABLE, encoding="utf-8", newline="") as file:
@@ -35,7 +38,7 @@ def session_labels(folder: Path) -> tuple[str, ...]:
         raise DataError(
             f"{folder / TABLE} must be of a model with expressions, got other columns; name another session"
         )
-    labels = tuple(header[known:])
+    labels = tuple(header[known:-1] if header[-1] == "name" else header[known:])  # of who it was
     return labels[: -len(AFFECT)] if labels[-len(AFFECT) :] == AFFECT else labels
 
 

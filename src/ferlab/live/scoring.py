@@ -278,7 +278,7 @@ def detection(recordings: Sequence[Recording]) -> dict[str, Any]:
             "id_switches": switches}  # fmt: skip
 
 
-def named(clips: Sequence[Path]) -> list[str]:
+def clip_names(clips: Sequence[Path]) -> list[str]:
     """Names of clips for a table: their files', with the folder where two are alike."""
     stems = [path.name for path in clips]
     return [str(path) if stems.count(path.name) > 1 else path.name for path in clips]

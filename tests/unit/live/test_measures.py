@@ -164,13 +164,13 @@ def test_times_must_not_fall_and_all_frames_have_both() -> None:
 BOX = [0.0, 0, 100, 100]
 AWAY = [300.0, 0, 100, 100]
 NEAR = [20.0, 0, 100, 100]  # 80 of 120 shared
-HALF = [50.0, 0, 100, 100]  # 50 of 150 shared
+FAR = [60.0, 0, 100, 100]  # 40 of 160 shared
 
 
 def test_faces_are_matched_by_their_boxes() -> None:
     match = Matching()
     assert match([4, 7], np.array([BOX, AWAY]), [1, 2], np.array([AWAY, NEAR])) == [1, 0]
-    assert match([4, 7], np.array([BOX, AWAY]), [1], np.array([HALF])) == [NOTHING, NOTHING]
+    assert match([4, 7], np.array([BOX, AWAY]), [1], np.array([FAR])) == [NOTHING, NOTHING]
     assert match([4], np.array([BOX]), [], np.zeros((0, 4))) == [NOTHING]
     assert match([], np.zeros((0, 4)), [1], np.array([BOX])) == []
     assert (match.faces, match.found, match.recall, match.switches) == (5, 2, 2 / 5, 0)
@@ -180,7 +180,7 @@ def test_a_face_keeps_its_match_and_a_new_track_is_a_switch() -> None:
     match = Matching()
     match([4], np.array([BOX]), [1], np.array([NEAR]))
     assert match([4], np.array([BOX]), [2, 1], np.array([BOX, NEAR])) == [1]  # another fits better: not yet a reason
-    assert match([4], np.array([BOX]), [2, 1], np.array([BOX, HALF])) == [0]
+    assert match([4], np.array([BOX]), [2, 1], np.array([BOX, FAR])) == [0]
     assert match.switches == 1
     match([4], np.array([BOX]), [], np.zeros((0, 4)))
     match([4], np.array([BOX]), [3], np.array([BOX]))

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 
 from ferlab.errors import DataError
+from ferlab.live.encrypted import SEALED
 from ferlab.live.frame import Faces, Frame
 from ferlab.live.measures import NOTHING, Course
 from ferlab.live.pipeline import Pipeline
 from ferlab.live.recorded import RAW, SHOWN, read_session
 from ferlab.live.scoring import (
     Recording,
+    clip_names,
     courses,
     detection,
     measures_of,
-    named,
     score,
     smoothed,
     speed,
@@ -162,8 +163,8 @@ def test_a_way_is_swept_from_weak_to_strong_and_compared_at_equal_flicker() -> N
 
 
 def test_clips_of_one_name_are_told_apart(tmp_path) -> None:
-    assert named([tmp_path / "a" / "x.avi", tmp_path / "b" / "y.avi"]) == ["x.avi", "y.avi"]
-    assert named([tmp_path / "a" / "x.avi", tmp_path / "b" / "x.avi"])[0] == str(tmp_path / "a" / "x.avi")
+    assert clip_names([tmp_path / "a" / "x.avi", tmp_path / "b" / "y.avi"]) == ["x.avi", "y.avi"]
+    assert clip_names([tmp_path / "a" / "x.avi", tmp_path / "b" / "x.avi"])[0] == str(tmp_path / "a" / "x.avi")
 
 
 HEADER = "frame,time,track,left,top,width,height,score,label,confidence,uncertain,second,unsmoothed"
@@ -191,6 +192,8 @@ def test_a_recorded_session_is_scored_as_it_was_shown(tmp_path) -> None:
     }
     assert predicted == {SHOWN: [0, 0, NOTHING], RAW: [0, 1, NOTHING]}
     assert recording.labels == ("neutral", "anger")
+    header = f"{HEADER},neutral,anger,valence,arousal,name\n"
+    assert read_session(*write_session(tmp_path, rows, header)).labels == ("neutral", "anger")
     assert speed([recording])["ms"]["end_to_end"]["p95"] == 1.0
 
 
@@ -214,6 +217,9 @@ def test_a_session_that_was_changed_is_refused_by_line(tmp_path, lines, said) ->
 
 def test_what_is_no_session_is_refused(tmp_path) -> None:
     with pytest.raises(DataError, match="session must be a folder of ferlab live"):
+        read_session(tmp_path, tmp_path / "truth.csv")
+    (tmp_path / SEALED).write_bytes(b"")
+    with pytest.raises(DataError, match="got an encrypted one; read it by ferlab live decrypt"):
         read_session(tmp_path, tmp_path / "truth.csv")
     with pytest.raises(DataError, match="must be of a model with expressions"):
         read_session(*write_session(tmp_path, [], "frame,time\n"))
