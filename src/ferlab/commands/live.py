@@ -1,7 +1,7 @@
 """`ferlab live`: what a model says of the faces in front of a camera, or in a video, while it runs."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ferlab import config
 from ferlab.box import named
-from ferlab.live.settings import LiveConfig
+from ferlab.live.settings import PAGE, LiveConfig
 from ferlab.screen import Screen, counted
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ def live(invocation: "Invocation") -> None:
     printed = settings.out == "-"
     screen = Screen(stderr=printed)
     with listening() as stop:
+        if settings.source == PAGE:
+            serve_page(settings, screen, lambda: stop.signal is not None)
+            return
         watched = Live(settings, screen.say, lambda: stop.signal is not None)
         if (torch := sys.modules.get("torch")) is not None:  # the model is a bundle
             torch.set_num_threads(settings.threads)
@@ -62,6 +65,13 @@ def live(invocation: "Invocation") -> None:
         finally:
             if watched.tally.frames:
                 screen.say(*closing_lines(watched))
+
+
+def serve_page(settings: LiveConfig, screen: Screen, stopped: Callable[[], bool]) -> None:
+    """Serve the page until Ctrl-C."""
+    from ferlab.live.web.serve import serve
+
+    serve(settings, screen.say, stopped)
 
 
 def decrypt(invocation: "Invocation") -> None:

@@ -10,20 +10,14 @@ from typing import Any
 
 from ferlab.errors import ConfigError, LiveError, SpecError
 from ferlab.evaluation.drift import Drift, reference_of
-from ferlab.formats import open_model
-from ferlab.live import blur
 from ferlab.live.camera import Camera, Hints, shown
-from ferlab.live.detect import detector
 from ferlab.live.encrypted import Sealed, session_key
 from ferlab.live.frame import Frame
-from ferlab.live.gallery import Gallery
 from ferlab.live.heat import cooling
-from ferlab.live.identity import Identity
 from ferlab.live.kept import Kept
-from ferlab.live.keys import read_key
 from ferlab.live.motion import Sparing
+from ferlab.live.parts import Parts
 from ferlab.live.pipeline import Pipeline, Seen
-from ferlab.live.recognise import recogniser
 from ferlab.live.session import Session, Tally
 from ferlab.live.settings import LiveConfig, SmoothConfig
 from ferlab.live.sources import opened
@@ -110,28 +104,15 @@ class Live:
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.settings, self._say, self._stopped = settings, say, stopped
-        smoothing = settings.smoothing
         self._key = None
         if settings.encrypt is not None and settings.out is not None:
             self._key = session_key(Path(settings.encrypt).expanduser(), Path(settings.out).expanduser(), say)
         self._source = opened(settings.source, settings.backend, settings.fps, settings.paced, stopped)
-        self.runner = open_model(settings.bundle, settings.device, settings.threads)
+        parts = Parts(settings, say)
+        self.runner, self.pipeline = parts.runner, parts.pipeline()
+        self.detector, self._known = self.pipeline.detector, parts.known
         self._sha256 = sha256(self.runner)
         self.drift = Drift(reference_of(self.runner.provenance, len(self.runner.labels)))
-        least = (settings.score, settings.smallest)
-        score, smallest = settings.score, settings.smallest
-        if settings.blur:
-            score, smallest = min(score, blur.SCORE), min(smallest, blur.SMALLEST)
-        found = detector(settings.detect, settings.detector_file, score, smallest, say, [settings.side])
-        if self.runner.spec.face.aligned and found.name == "haar":
-            raise ConfigError(
-                "detect must be yunet for a model whose faces have level eyes, got haar; use detect=yunet"
-            )
-        self.detector = Sparing(found, settings.side) if settings.search == "adaptive" else found
-        Pipeline(self.runner, found, smoothing).warm_up()
-        self.identity = identity_of(settings, found.name, say)
-        answered = least if settings.blur and found.name != "none" else (0.0, 0.0)  # the others are blurred alone
-        self.pipeline = Pipeline(self.runner, self.detector, smoothing, self.identity, least=answered)
         self.tally, self.ended = Tally(), STOP
         self.camera: Camera | None = None
         self.kept: Kept | None = None
@@ -210,8 +191,7 @@ class Live:
             **self.tally.summary(),
             "drift": self.drift.summary(),
             **searched,
-            "identity": self.identity
-            and {"recogniser": self.identity.recognise.digest, "people": len(self.identity.gallery)},
+            "identity": self._known,
             "kept": self.kept.summary() if self.kept else {},
             "camera": counts and {**asdict(counts), "fps": counts.fps},
             "machine": {**machine(), "processor": processor()},
@@ -236,19 +216,6 @@ def live(bundle: str | Path = "ferplus_int8", source: str | int | Path = 0, **se
     smooth = settings.pop("smooth", {})
     smooth = SmoothConfig(**smooth) if isinstance(smooth, dict) else smooth
     return Live(LiveConfig(str(bundle), str(source), smooth=smooth, **settings), Screen(stderr=True).say)
-
-
-def identity_of(settings: LiveConfig, detector: str, say: Callable[[str], None]) -> Identity | None:
-    """What names faces, or None; ConfigError or DataError if the gallery, its key or its recogniser do not fit."""
-    if settings.identity is None:
-        return None
-    if detector != "yunet":
-        raise ConfigError(f"detect must be yunet where identity is asked, for its landmarks, got {detector}; use yunet")
-    key = None if settings.key_file is None else read_key(Path(settings.key_file).expanduser())
-    gallery = Gallery.load(Path(settings.identity).expanduser(), key)
-    recognise = recogniser(settings.identity_file, say)
-    gallery.check(recognise.digest)
-    return Identity(recognise, gallery, settings.alike)
 
 
 def sha256(runner: Runner) -> str | None:

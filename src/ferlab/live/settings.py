@@ -7,6 +7,7 @@ from ferlab.errors import ConfigError, suggest
 from ferlab.live import yunet
 from ferlab.live.smooth import Smoothing, preset
 
+PAGE = "page"  # as a source: the camera of the browser that opens the page
 SEARCH = ("every", "adaptive")
 KEPT = ("record", "screenshots", "crops", "encrypt")  # keys of what lies in the session's folder
 RECORD = ("overlay", "plain")
@@ -36,7 +37,13 @@ class LiveConfig:
     """
 
     bundle: str = "ferplus_int8"
-    source: str = "0"
+    source: str = PAGE
+    page: bool = False
+    host: str = "127.0.0.1"
+    port: int = 0
+    lan: bool = False
+    open: bool = True
+    view: str | None = None
     out: str | None = None
     record: str | None = choice(None, RECORD)
     screenshots: float | None = None
