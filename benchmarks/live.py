@@ -16,7 +16,10 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ferlab.data.source import Split
+    from ferlab.spec import Image
 
 WIDTH, HEIGHT, FPS = 640, 480, 30
 CHANGE = 2.0  # seconds for which a person shows one picture
@@ -57,7 +60,15 @@ def main(overrides: list[str]) -> None:
 
 
 def write(path: Path, split: "Split", people: int, seconds: float) -> None:
-    """A clip in which so many people move on ellipses and rest, each with another face every CHANGE seconds."""
+    """A clip of `frames`."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), FPS, (WIDTH, HEIGHT))
+    for image in frames(split, people, seconds):
+        writer.write(image[:, :, ::-1])
+    writer.release()
+
+
+def frames(split: "Split", people: int, seconds: float) -> "Iterator[Image]":
+    """Frames in which so many people move on ellipses and rest, each with another face every CHANGE seconds."""
     drawn, side = np.random.default_rng(0), SIDES[people]
     ground = cv2.resize(drawn.integers(40, 200, (12, 16, 3)).astype(np.uint8), (WIDTH, HEIGHT))
     across = min(people, 4)
@@ -65,7 +76,6 @@ def write(path: Path, split: "Split", people: int, seconds: float) -> None:
     places = [(cells * (np.array([i % across, i // across]) + 0.5)) for i in range(people)]
     reach = (cells - side * 1.1) / 2
     shown = drawn.choice(len(split), (people, int(seconds / CHANGE) + 1), replace=False)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), FPS, (WIDTH, HEIGHT))
     for number in range(int(seconds * FPS)):
         time, image = number / FPS, ground.copy()
         for i, place in enumerate(places):
@@ -75,8 +85,7 @@ def write(path: Path, split: "Split", people: int, seconds: float) -> None:
             left, top = (place + reach * np.array([np.cos(turned), np.sin(turned)]) - size / 2).round().astype(int)
             face = split.read(int(shown[i, int(time / CHANGE)]))
             image[top : top + size, left : left + size] = cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC)
-        writer.write(image[:, :, ::-1])
-    writer.release()
+        yield image
 
 
 if __name__ == "__main__":

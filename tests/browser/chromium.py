@@ -1,0 +1,40 @@
+"""A real browser, whose camera is a file."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+MISSING = "no browser: install Debian's chromium or Google Chrome, or name one in FERLAB_BROWSER"
+
+
+def found() -> str | None:
+    """Where the browser is; None if there is none."""
+    named = os.environ.get("FERLAB_BROWSER")
+    return shutil.which(named) if named else next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextmanager
+def started(playwright: "Playwright", executable: str, camera: Path) -> Iterator["Browser"]:
+    """The browser without a window; it grants the camera unasked, and its camera is this file."""
+    browser = playwright.chromium.launch(
+        executable_path=executable,
+        # Chromium's sandbox refuses to run as root, which a container's only user often is. Here it opens nothing but
+        # ferlab's own page.
+        chromium_sandbox=getattr(os, "geteuid", lambda: 1)() != 0,
+        args=[
+            "--use-fake-ui-for-media-stream",
+            "--use-fake-device-for-media-stream",
+            f"--use-file-for-fake-video-capture={camera}",
+        ],
+    )
+    try:
+        yield browser
+    finally:
+        browser.close()
