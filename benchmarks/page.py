@@ -2,12 +2,12 @@
 
     python benchmarks/page.py detector_file=face_detection_yunet_2026may.onnx data=ferplus [seconds=60 minutes=0]
 
-The camera is a file of 640×480 that Chromium plays at 30 frames/s. For `seconds`: frames painted a second, the round trip
-from sending a frame to its answer, and the CPU of the server and of Chromium, each of one core, from /proc (Linux). Then,
-for 20 s, glass to glass: each frame carries its number as a strip of blocks; the age of a number is from when the camera
-gave that frame (Chromium's captureTime) to the end of the first animation frame whose canvas shows it, answer and all. It
-is known to one animation frame, 17 ms; what a camera's sensor and a screen take is not in it. With `minutes`, memory is
-told every half minute. Playwright and a browser are needed, as by tests/browser.
+The camera is a file of 640×480 that Chromium plays at 30 frames/s. For `seconds`: frames painted a second, the round
+trip from sending a frame to its answer, and the CPU of the server and of Chromium, each of one core, from /proc
+(Linux). Then, for 20 s, glass to glass: each frame carries its number as a strip of blocks; the age of a number is
+from when the camera gave that frame (Chromium's captureTime) to the end of the first animation frame whose canvas
+shows it, answer and all. It is known to one animation frame, 17 ms; what a camera's sensor and a screen take is not in
+it. With `minutes`, memory is told every half minute. Playwright and a browser are needed, as by tests/browser.
 """
 
 import json
@@ -57,15 +57,11 @@ COUNT = """
 GLASS = """(ms) => new Promise((resolve) => {
   const levels = LEVELS;
   const video = document.querySelector("video"), canvas = document.querySelector("#picture");
-  const wide = video.videoWidth, line = video.videoHeight * (1 - STRIP / 2);
-  const probe = Object.assign(document.createElement("canvas"), {width: wide, height: 1});
-  const row = probe.getContext("2d", {willReadFrequently: true});
   const taken = [], shown = [], after = new MessageChannel();
   let over = false;
   video.requestVideoFrameCallback(function next(now, {captureTime}) {
     if (!over) video.requestVideoFrameCallback(next);
-    row.drawImage(video, 0, line, wide, 1, 0, 0, wide, 1);
-    taken.push([captureTime, levels(probe)]);
+    taken.push([captureTime, levels(video)]);
   });
   after.port1.onmessage = () => shown.push([performance.now(), levels(canvas)]);
   requestAnimationFrame(function next() {
@@ -165,9 +161,9 @@ def speed(watched: Watched, seconds: float) -> dict[str, Any]:
 
 def glass_to_glass(page: "Page") -> dict[str, float]:
     """How old, in ms, what the canvas shows is: from when the camera gave that frame."""
-    from browser.camera import LEVELS, STRIP, number_of
+    from browser.camera import LEVELS, number_of
 
-    found = page.evaluate(GLASS.replace("LEVELS", LEVELS).replace("STRIP", str(STRIP)), 1000 * GLASS_S)
+    found = page.evaluate(GLASS.replace("LEVELS", LEVELS), 1000 * GLASS_S)
     taken = [(number_of(levels), at) for at, levels in found["taken"]]
     ages, last, unread = [], None, 0
     for at, levels in found["shown"]:

@@ -14,12 +14,18 @@ FPS = 30  # at which Chromium plays such a file, in a circle
 # At the lower edge, from left to right: white, sixteen bits of the number, two of how many of these are set, black.
 BLOCKS, BITS = 20, 16
 STRIP = 1 / 15  # of the height
-# The brightness of each block of a canvas, 0 to 255, as `number_of` takes it. Of one line of pixels, for that is quick.
-LEVELS = f"""(canvas) => {{
-  const {{width, height}} = canvas;
-  const row = canvas.getContext("2d").getImageData(0, Math.floor(height * (1 - {STRIP} / 2)), width, 1).data;
-  return Array.from({{length: {BLOCKS}}}, (_, i) => row[4 * Math.floor((i + 0.5) * width / {BLOCKS})]);
-}}"""
+# The brightness of each block of a canvas or a video, 0 to 255, as `number_of` takes it. It is looked up on a canvas of its
+# own, so that the page's stays as fast as it is.
+LEVELS = f"""(() => {{
+  const probe = new OffscreenCanvas({BLOCKS}, 1).getContext("2d", {{willReadFrequently: true}});
+  probe.imageSmoothingEnabled = false;
+  return (source) => {{
+    const width = source.videoWidth ?? source.width, height = source.videoHeight ?? source.height;
+    probe.drawImage(source, 0, Math.floor(height * (1 - {STRIP} / 2)), width, 1, 0, 0, {BLOCKS}, 1);
+    const {{data}} = probe.getImageData(0, 0, {BLOCKS}, 1);
+    return Array.from({{length: {BLOCKS}}}, (_, i) => data[4 * i]);
+  }};
+}})()"""
 # Both detectors find this face, and the model in the box tells its surprise from its rest.
 LOOKS = Looks(
     (250, 221, 200), (28, 24, 24), (70, 45, 30), (60, 80, 120), (180, 180, 180),

@@ -1,6 +1,6 @@
 """Chromium with a drawn camera, and `ferlab live`. Where there is no browser these tests are skipped, and say so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,13 @@ class Visit:
 
 @pytest.fixture
 def visits(browser: Any, server: Served) -> Iterator[Any]:
-    """words of `browser.new_context` -> a Visit to the server's page; none may end with an error, or ask elsewhere."""
+    """words of `browser.new_context` -> a Visit to the server's page; none may end with an error, or ask elsewhere.
+
+    `before` the page is opened, scripts are put into it, and others are called with it.
+    """
     opened: list[tuple[Visit, str]] = []
 
-    def visit(url: str = server.url, before: Any = None, **words: Any) -> Visit:
+    def visit(url: str = server.url, before: Sequence[Any] = (), **words: Any) -> Visit:
         context = browser.new_context(**words)
         context.set_default_timeout(PATIENCE_MS)
         made = Visit(context.new_page())
@@ -86,8 +89,8 @@ def visits(browser: Any, server: Served) -> Iterator[Any]:
         made.page.on(
             "console", lambda said: made.wrong.append(said.text) if said.type in ("error", "warning") else None
         )
-        if before is not None:
-            before(made.page)
+        for each in before:
+            made.page.add_init_script(each) if isinstance(each, str) else each(made.page)
         made.page.goto(url)
         opened.append((made, url))
         return made

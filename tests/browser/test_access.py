@@ -1,0 +1,126 @@
+"""Who can use the page: by keyboard, by screen reader, on a phone, on a slow line."""
+
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from .test_page import begin
+
+PHONE = {"width": 360, "height": 740}
+TABS = ("faces", "history", "annotate", "settings")
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """Deque's checker of accessibility, as a locked package brings it."""
+    reason = "no axe: it comes with the development dependencies (make setup)"
+    package = pytest.importorskip("axe_playwright_python", reason=reason)
+    return resources.files(package).joinpath("axe.min.js").read_text("utf-8")
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_axe_finds_nothing(visits: Any, axe: str, scheme: str) -> None:
+    visit = visits(color_scheme=scheme)
+    page, wrong = visit.page, {}
+
+    def check(where: str) -> None:
+        page.evaluate(axe)  # not as an element, which the page's policy would refuse
+        for found in page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]:
+            wrong[where, found["id"]] = [node["target"] + [node["failureSummary"]] for node in found["nodes"]]
+
+    check("at first")
+    begin(visit)
+    for tab in TABS:
+        page.click(f"#tab-{tab}")
+        check(tab)
+    for button in ("help", "model"):
+        page.click(f"#{button}")
+        check(button)
+        page.keyboard.press("Escape")
+    assert wrong == {}
+
+
+def test_all_is_done_by_keyboard(visits: Any) -> None:
+    page = visits().page
+    focused = "document.activeElement.id"
+    page.wait_for_selector("#begin:focus, #begin:not([disabled])")
+    for _ in range(12):
+        if page.evaluate(focused) == "begin":
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#faces-list .face-head .label")
+    reached = []
+    while (at := page.evaluate(focused)) not in reached:
+        if at:
+            reached.append(at)
+            ring = page.evaluate("getComputedStyle(document.activeElement)")
+            assert ring["outlineStyle"] != "none" or ring["boxShadow"] != "none", at
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement === document.body"):
+            break
+    wanted = ["start", "file", "mirror", "overlay", "shot", "theme", "help", "model", "tab-faces"]
+    assert set(wanted) <= set(reached)
+    page.focus("#tab-faces")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(focused) == "tab-history"
+    assert page.is_visible("#history")
+    page.keyboard.press("?")
+    page.wait_for_selector("#keys-dialog[open]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#keys-dialog:not([open])", state="attached")
+    page.keyboard.press(" ")
+    page.wait_for_function("!document.querySelector('video')")
+
+
+def test_a_key_does_nothing_while_one_types_or_where_keys_are_off(visits: Any) -> None:
+    page = begin(visits())
+    page.click("#tab-settings")
+    page.focus("#set-filter")
+    page.keyboard.press("o")
+    assert page.get_attribute("#overlay", "aria-pressed") == "true"
+    page.click("#help")
+    page.click("#keys-on")
+    page.keyboard.press("Escape")
+    page.keyboard.press("o")
+    assert page.get_attribute("#overlay", "aria-pressed") == "true"
+    page.click("#help")
+    page.click("#keys-on")
+    page.keyboard.press("Escape")
+    page.keyboard.press("o")
+    assert page.get_attribute("#overlay", "aria-pressed") == "false"
+
+
+def test_a_phone_needs_no_scrolling_to_the_side(visits: Any) -> None:
+    visit = visits(viewport=PHONE, has_touch=True, is_mobile=True)
+    fits = "document.scrollingElement.scrollWidth <= innerWidth && innerWidth === screen.width"
+    assert visit.page.evaluate(fits)
+    page = begin(visit)
+    for tab in TABS:
+        page.click(f"#tab-{tab}")
+        assert page.evaluate(fits), tab
+    picture = page.locator("#picture").bounding_box()
+    assert picture["width"] > 0.9 * PHONE["width"] or picture["height"] > 0.3 * PHONE["height"]
+    for box in page.locator(".dock button:visible").all():
+        assert box.bounding_box()["height"] >= 40  # a finger
+
+
+def test_the_first_load_is_small(visits: Any) -> None:
+    visit = visits()
+    page = visit.page
+    page.wait_for_selector("html[data-connection=open]")
+    files = page.evaluate("performance.getEntriesByType('resource').map((each) => [each.name, each.decodedBodySize])")
+    total = sum(size for _, size in files) + page.evaluate(
+        "performance.getEntriesByType('navigation')[0].decodedBodySize"
+    )
+    print(f"{len(visit.requests)} requests, {total / 1e3:.0f} kB")
+    assert len(visit.requests) <= 40
+    assert total < 150_000
+
+
+def test_colours_are_not_all_that_tells(visits: Any) -> None:
+    page = begin(visits(reduced_motion="reduce", forced_colors="active"))
+    assert page.is_visible("#begin") is False
+    assert page.inner_text("#faces-list .face-head .label") != ""
+    assert page.inner_text("#status-text") != ""
