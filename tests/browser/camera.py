@@ -14,8 +14,8 @@ FPS = 30  # at which Chromium plays such a file, in a circle
 # At the lower edge, from left to right: white, sixteen bits of the number, two of how many of these are set, black.
 BLOCKS, BITS = 20, 16
 STRIP = 1 / 15  # of the height
-# The brightness of each block of a canvas or a video, 0 to 255, as `number_of` takes it. It is looked up on a canvas of its
-# own, so that the page's stays as fast as it is.
+# The brightness of each block of a canvas or a video, 0 to 255, as `number_of` takes it. It is looked up on a canvas of
+# its own, so that the page's stays as fast as it is.
 LEVELS = f"""(() => {{
   const probe = new OffscreenCanvas({BLOCKS}, 1).getContext("2d", {{willReadFrequently: true}});
   probe.imageSmoothingEnabled = false;
