@@ -11,11 +11,10 @@ export function model(hello) {
   ];
   by("model-facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", "", name), make("dd", "", String(value))]));
   by("model-card").textContent = it.card || "This model has no card.";
-  by("model").textContent = it.name;
+  by("model").textContent = `${it.name} · ${parts(detector)}`;
   by("model").title = "What this model is, and its card";
   by("model").hidden = false;
   by("model").addEventListener("click", () => by("model-dialog").showModal());
-  by("n-parts").textContent = `${it.name} · ${parts(detector)}`;
 }
 
 /** Ask for the name of a face. on: {selected() the track or null, send(message), say(text, kind)}. */

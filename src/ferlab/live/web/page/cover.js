@@ -3,7 +3,7 @@
 import { by } from "ferlab/dom.js";
 
 const WORDS = {
-  idle: ["See how an expression reads", "How people would label this expression, not what somebody feels.", "Start the camera", "You can also drop a picture or a video here."],
+  idle: ["What would people call it?", "The answer is how people would label this expression, not what somebody feels.", "Start the camera", "You can also drop a picture or a video here."],
   starting: ["Starting the camera", "The browser may ask whether this page may use it.", null, ""],
   opening: ["Opening the file", "", null, ""],
   warming: ["Warming up", "The model is being loaded.", null, ""],

@@ -97,7 +97,7 @@ function begun(opened) {
   const time = () => last?.time ?? 0, selected = () => selection.track;
   parts = {
     hello, inForce: hello.settings, past, loop,
-    bars: new Bars(by("faces-list"), by("faces-none"), hello.labels, palette, (track) => selection.choose(track)),
+    bars: new Bars(by("faces-list"), by("faces-none"), hello, palette, (track) => selection.choose(track)),
     affect: hello.affect ? new Affect(by("affect-plot"), by("affect-text"), past, palette) : null,
     timeline: new Timeline(by("timeline"), by("past-of"), past, palette),
     history: new History(by("history-list"), by("history-none"), palette),
@@ -114,6 +114,7 @@ function begun(opened) {
   if (hello.can.enroll) enrolment({ selected, send, say: toast });
   if (hello.can.source === "server") view();
   hint();
+  drawAll();
   setInterval(tick, TICK);
   status();
 }
@@ -322,7 +323,7 @@ function tick() {
     parts.timeline.draw(selection.track, look);
   }
   if (ticks % SLOW) return;
-  parts.numbers.draw(performance.now());
+  parts.numbers.draw(performance.now(), last?.ms);
   parts.recording.tick();
   transport.tick();
   if (last) put(by("picture"), "aria-label", described());

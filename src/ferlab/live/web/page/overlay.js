@@ -43,7 +43,7 @@ export function said(face) {
 
 /** A box that is seen on any ground: dark about its colour; white about that if the face is selected. */
 function outline(ctx, [left, top, width, height], colour, selected) {
-  const lines = selected ? [["#000000", 8], ["#ffffff", 6], [colour, 3]] : [["#000000aa", 5], [colour, 3]];
+  const lines = selected ? [["#000000aa", 8], ["#ffffff", 6.5], [colour, 3.5]] : [["#000000aa", 5], [colour, 3]];
   ctx.beginPath();
   ctx.roundRect(left, top, width, height, Math.min(10, width / 8));
   for (const [stroke, wide] of lines) {

@@ -1,7 +1,7 @@
 // The last half minute of every face, for the panels that draw it: one moment every STEP seconds, no more than PAST of them.
 
 export const PAST = 30, STEP = 0.2; // seconds
-const GAP = 0.7; // seconds without a face, after which its line starts anew
+const GAP = 0.7, LONG = 3; // seconds without a face, and without any answer, after which its line starts anew
 
 export class Past {
   /** names: of the model's labels. */
@@ -13,17 +13,19 @@ export class Past {
   /** Forget everything: another source begins. */
   clear() {
     this.now = 0;
+    this.before = -Infinity; // time of the answer before
     this.tracks = new Map(); // number -> {seen, moments: [{time, label, shares, valence, arousal, gap}]}
   }
 
   /** Remember what is said of a frame's faces. */
   note(answer) {
-    this.now = answer.time;
+    const latest = Math.max(this.before, answer.time - LONG); // slow answers are no gap, if the face is in each
+    this.before = this.now = answer.time;
     for (const face of answer.faces) {
       const past = this.tracks.get(face.track) ?? { seen: -Infinity, moments: [] };
       this.tracks.set(face.track, past);
       const last = past.moments.at(-1);
-      const moment = this.moment(face, answer.time, answer.time - past.seen > GAP);
+      const moment = this.moment(face, answer.time, past.seen < latest && answer.time - past.seen > GAP);
       past.seen = answer.time;
       // The newest moment moves along until it is STEP away from the one before, so that the line's end is always new.
       const before = past.moments.at(-2);

@@ -71,6 +71,7 @@ export class Stage {
       [this.canvas.width, this.canvas.height] = size;
       this.canvas.style.width = `${wide}px`;
       this.canvas.style.height = `${high}px`;
+      this.box.style.setProperty("--shape", width / height); // where the page gives it height as it likes
     }
     this.view = this.viewed(wide, high);
     return this.view;

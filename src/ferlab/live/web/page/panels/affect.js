@@ -4,6 +4,7 @@ import { ofFace } from "ferlab/colours.js";
 import { plotted, put, write } from "ferlab/dom.js";
 
 const TRAIL = 3; // seconds
+const ASIDE = 76; // CSS pixels for a word beside the circle
 
 export class Affect {
   /** canvas, text: elements. past: see past.js. */
@@ -40,12 +41,15 @@ export class Affect {
     ctx.fillStyle = look.dim;
     ctx.font = look.font;
     ctx.textBaseline = "middle";
-    for (const [text, align, left, top] of [
-      ["pleasant", "left", x + reach + 6, y], ["unpleasant", "right", x - reach - 6, y],
+    const narrow = x < reach + ASIDE; // then within the circle, above the line
+    const [right, left, above] = narrow ? ["right", "left", y - 9] : ["left", "right", y];
+    const aside = narrow ? reach - 6 : reach + 6;
+    for (const [text, align, at, top] of [
+      ["pleasant", right, x + aside, above], ["unpleasant", left, x - aside, above],
       ["activated", "center", x, y - reach - 9], ["calm", "center", x, y + reach + 9],
     ]) {
       ctx.textAlign = align;
-      ctx.fillText(text, left, top);
+      ctx.fillText(text, at, top);
     }
   }
 

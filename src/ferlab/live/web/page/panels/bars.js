@@ -3,12 +3,14 @@
 import { ofFace } from "ferlab/colours.js";
 import { make, put, write } from "ferlab/dom.js";
 
+const WHOLE = 3; // faces that have all their bars; of more, only the selected one
 const STAYS = 1000; // ms that the card of a face that was lost stays, so that the others do not jump
 
 export class Bars {
-  /** list, none: elements. names: of the labels; palette: their colours. choose(track): a face was clicked. */
-  constructor(list, none, names, palette, choose) {
-    Object.assign(this, { list, none, names, palette, choose, cards: new Map() });
+  /** list, none: elements. hello: of the model; palette: its labels' colours. choose(track): a face was clicked. */
+  constructor(list, none, hello, palette, choose) {
+    const whole = hello.affect ? 1 : WHOLE; // there must be room for the plot of valence and arousal
+    Object.assign(this, { list, none, names: hello.labels, palette, choose, whole, cards: new Map() });
   }
 
   /** Show the faces of an answer; now: ms. */
@@ -26,6 +28,7 @@ export class Bars {
       }
     }
     this.none.hidden = this.cards.size > 0;
+    this.list.classList.toggle("many", this.cards.size > this.whole);
   }
 
   clear() {
@@ -76,7 +79,7 @@ export class Bars {
       const share = face.expression?.[name] ?? 0, row = card.rows[i];
       row.fill.style.transform = `scaleX(${share.toFixed(3)})`;
       write(row.value, `${Math.round(100 * share)} %`);
-      row.element.classList.toggle("top", name === face.label);
+      row.element.classList.toggle("first", name === face.label);
     });
   }
 }

@@ -17,7 +17,8 @@ export class Numbers {
     this.loop.trips.length = 0;
   }
 
-  draw(now) {
+  /** ms: how long the last answer took the engine, by part. */
+  draw(now, ms) {
     const { counts, trips, age } = this.loop;
     this.snapshots.push({ now, ...counts });
     while (this.snapshots.length > 2 && now - this.snapshots[1].now >= OVER) this.snapshots.shift();
@@ -30,6 +31,7 @@ export class Numbers {
     for (const [name, value] of Object.entries(this.latency)) this.put(name, whole(value));
     this.put("age", whole(age));
     this.put("dropped", String(counts.dropped + counts.stale + counts.errors));
+    if (ms) this.put("took", took(ms));
   }
 
   /** Whether the camera is so slow that more light may help; once its rate is known. */
@@ -40,6 +42,12 @@ export class Numbers {
   put(name, text) {
     write(this.by(`n-${name}`), text);
   }
+}
+
+/** The engine's parts, and all of it. */
+function took(ms) {
+  const parts = ["detector", "classifier", "server"].filter((part) => Number.isFinite(ms[part]));
+  return parts.map((part) => `${part} ${ms[part].toFixed(1)}`).join(" · ");
 }
 
 function quantile(sorted, share) {

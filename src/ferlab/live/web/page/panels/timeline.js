@@ -5,8 +5,8 @@ import { ofTrack } from "ferlab/colours.js";
 import { plotted, put, write } from "ferlab/dom.js";
 import { PAST } from "ferlab/past.js";
 
-const ROWS = 4; // faces with a strip, those seen last
-const ROW = 12, BETWEEN = 4, AXIS = 16, LEFT = 30; // CSS pixels
+const ROWS = 4, LEAST = 44; // faces with a strip, those seen last; CSS pixels that are left for the layers
+const ROW = 12, BETWEEN = 4, AXIS = 17, LEFT = 38, EDGE = 8; // CSS pixels
 const TICKS = [0, 10, 20, 30]; // seconds ago
 const AFFECT = [["valence", "#E69F00"], ["arousal", "#56B4E9"]];
 
@@ -19,8 +19,9 @@ export class Timeline {
   draw(selected, look) {
     const { ctx, width, height } = plotted(this.canvas);
     if (!width) return;
-    const numbers = this.past.last(ROWS);
-    const area = { left: LEFT, right: width, top: 2, bottom: height - AXIS - numbers.length * (ROW + BETWEEN) };
+    const rows = Math.floor((height - AXIS - 3 - EDGE - LEAST) / (ROW + BETWEEN));
+    const numbers = this.past.last(Math.min(ROWS, rows));
+    const area = { left: LEFT, right: width - EDGE, top: EDGE, bottom: height - AXIS - 3 - numbers.length * (ROW + BETWEEN) };
     const x = (time) => Math.max(area.left, area.right - ((this.past.now - time) / PAST) * (area.right - area.left));
     this.axes(ctx, area, height, look);
     const past = this.past.tracks.get(selected);
@@ -35,8 +36,6 @@ export class Timeline {
   }
 
   axes(ctx, area, height, look) {
-    ctx.fillStyle = look.ground;
-    ctx.fillRect(area.left, area.top, area.right - area.left, area.bottom - area.top);
     ctx.fillStyle = look.dim;
     ctx.strokeStyle = look.line;
     ctx.lineWidth = 1;
@@ -46,7 +45,7 @@ export class Timeline {
     for (const ago of TICKS) {
       const left = area.right - (ago / PAST) * (area.right - area.left);
       ctx.textAlign = ago === 0 ? "right" : ago === PAST ? "left" : "center";
-      ctx.fillText(ago ? `−${ago} s` : "now", left, height - 2);
+      ctx.fillText(ago ? `−${ago} s` : "now", left, height - 5);
       if (ago % PAST) {
         ctx.moveTo(Math.round(left) + 0.5, area.top);
         ctx.lineTo(Math.round(left) + 0.5, height - AXIS);
@@ -93,7 +92,7 @@ export class Timeline {
     ctx.font = look.font;
     ctx.textAlign = "left";
     ctx.textBaseline = "middle";
-    ctx.fillText(`#${number}`, 0, top + ROW / 2 + 0.5);
+    ctx.fillText(`#${number}`, EDGE, top + ROW / 2 + 0.5);
     for (const [from, to] of runs(moments)) {
       let begin = from;
       for (let i = from + 1; i <= to; i += 1) {
