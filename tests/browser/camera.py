@@ -44,7 +44,11 @@ def write(path: Path, frames: Iterable[Image], quality: int = 90) -> Path:
 
 
 def drawn(
-    width: int = 320, height: int = 240, labels: Sequence[str] = SHOWN, seconds: float = SHOWN_S
+    width: int = 320,
+    height: int = 240,
+    labels: Sequence[str] = SHOWN,
+    seconds: float = SHOWN_S,
+    numbers: bool = True,
 ) -> Iterator[Image]:
     """A face left of the middle that sways a little and shows each label in turn; frames are numbered from 0."""
     side = min(width, height) * 4 // 5
@@ -55,7 +59,7 @@ def drawn(
         left = round((width - side) * (0.2 + 0.1 * np.sin(2 * np.pi * number / each)))
         top = (height - side) // 3
         image[top : top + side, left : left + side] = faces[number // each]
-        yield numbered(image, number)
+        yield numbered(image, number) if numbers else image
 
 
 def numbered(image: Image, number: int) -> Image:

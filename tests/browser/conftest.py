@@ -10,9 +10,7 @@ import pytest
 
 from . import camera, chromium
 from .served import Served, served
-
-# Two tests, another's Chromium and a training may share two cores: what is waited for comes in a second or two if not.
-PATIENCE_MS = 60_000
+from .watched import PATIENCE_MS
 
 
 # Playwright's loop stays the running one of its thread, in which no other test could then call asyncio.run: so none of

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from .test_page import begin
+from .watched import until
 
 PHONE = {"width": 360, "height": 740}
 TABS = ("faces", "history", "annotate", "settings")
@@ -71,7 +72,7 @@ def test_all_is_done_by_keyboard(visits: Any) -> None:
     page.keyboard.press("Escape")
     page.wait_for_selector("#keys-dialog:not([open])", state="attached")
     page.keyboard.press(" ")
-    page.wait_for_function("!document.querySelector('video')")
+    until(page, "!document.querySelector('video')")
 
 
 def test_a_key_does_nothing_while_one_types_or_where_keys_are_off(visits: Any) -> None:

@@ -9,11 +9,13 @@ import pytest
 
 from . import camera, chromium
 from .conftest import Visit
-from .watched import PAINTS, await_paints, paints
+from .watched import PAINTS, await_paints, paints, until
 
-STATE = "document.documentElement.dataset"
 LABEL = "#faces-list .face-head .label"
-TOP = "document.querySelector('#faces-list .bars li.top .name')"  # the bar of the label
+# The name beside the longest bar.
+LONGEST = """[...document.querySelectorAll("#faces-list .bars li")]
+  .map((row) => [row.querySelector(".fill").getBoundingClientRect().width, row.querySelector(".name").textContent])
+  .sort(([a], [b]) => b - a)[0]?.[1]"""
 # A frame's number -> the label that its face has shown for more than a second.
 SETTLED = {number: camera.SHOWN[number // 60] for number in range(120) if number % 60 >= 40}
 
@@ -27,7 +29,7 @@ def begin(visit: Visit) -> Any:
 
 def text_of(page: Any, label: str) -> None:
     """Until the face is given this label."""
-    page.wait_for_function(f"(label) => document.querySelector({LABEL!r})?.textContent.startsWith(label)", arg=label)
+    until(page, f"document.querySelector({LABEL!r})?.textContent.startsWith(words[0])", label)
 
 
 def test_the_label_follows_the_face(visits: Any) -> None:
@@ -45,7 +47,7 @@ def test_the_label_follows_the_face(visits: Any) -> None:
     before = page.locator("#timeline").screenshot()
     for label in camera.SHOWN:
         text_of(page, label)
-        page.wait_for_function(f"(label) => {TOP}?.textContent === label", arg=label)
+        until(page, f"{LONGEST} === words[0]", label)
     assert page.locator("#timeline").screenshot() != before
     assert any(label in page.get_attribute("#timeline", "aria-label") for label in camera.SHOWN)
     page.click("#tab-history")
@@ -74,18 +76,18 @@ def test_settings_change_what_is_shown(visits: Any) -> None:
     visit = visits(before=[PAINTS])
     page = begin(visit)
     page.keyboard.press("o")
-    page.wait_for_function("paints.length && !paints.at(-1).boxes.length && !paints.at(-1).texts.length")
+    until(page, "paints.length && !paints.at(-1).boxes.length && !paints.at(-1).texts.length")
     page.keyboard.press("o")
-    page.wait_for_function("paints.at(-1).boxes.length > 0")
+    until(page, "paints.at(-1).boxes.length > 0")
     page.click("#tab-settings")
     page.fill("#set-smallest", "300")
-    page.wait_for_function("!paints.at(-1).boxes.length")  # the face is smaller
+    until(page, "!paints.at(-1).boxes.length")  # the face is smaller
     assert "smallest=300" in page.inner_text("#settings code")
     page.fill("#set-smallest", "40")
-    page.wait_for_function("paints.at(-1).boxes.length > 0")
+    until(page, "paints.at(-1).boxes.length > 0")
     page.click("#preset-raw")
     page.wait_for_selector("#preset-raw[aria-pressed=true]")
-    page.wait_for_function("document.querySelector('#settings code').textContent.includes('preset=raw')")
+    until(page, "document.querySelector('#settings code').textContent.includes('preset=raw')")
 
 
 def test_a_screenshot_is_the_frame_with_its_overlay(visits: Any, tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_a_picture_is_answered(visits: Any, surprised: np.ndarray, tmp_path: Pat
     assert not last["mirrored"]
     (tmp_path / "no.png").write_text("no picture")
     page.set_input_files("#file-input", tmp_path / "no.png")
-    page.wait_for_function("document.body.innerText.includes('no.png is no picture')")
+    until(page, "document.body.innerText.includes('no.png is no picture')")
 
 
 def test_a_video_is_answered(visits: Any, surprised: np.ndarray, tmp_path: Path) -> None:
@@ -167,5 +169,5 @@ def test_a_camera_that_is_not_to_be_had_is_told_with_what_to_do(visits: Any, err
     refuse = f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('no', '{error}'); }};"
     page = visits(before=[refuse]).page
     page.click("#begin")
-    page.wait_for_function("(said) => document.body.innerText.includes(said)", arg=said)
+    until(page, "document.body.innerText.includes(words[0])", said)
     page.wait_for_selector("#begin", state="visible")  # to try again

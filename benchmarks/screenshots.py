@@ -1,0 +1,54 @@
+"""The pictures of the page in docs/: a drawn face before Chromium's camera, on a desktop and a phone, dark and light.
+
+    python benchmarks/screenshots.py [out=docs]
+
+Playwright and a browser are needed, as by tests/browser.
+"""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+LABELS = ("neutral", "surprise", "neutral", "sadness")
+SHOWN_S = 4.0  # of each
+PAST_MS = 33_000  # until the timeline is full
+SCREENS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
+MOST = 150_000  # bytes of a picture
+
+
+def main(overrides: list[str]) -> None:
+    """Make the four pictures."""
+    from playwright.sync_api import sync_playwright
+
+    from browser import chromium
+    from browser.camera import drawn, write
+    from browser.served import served
+
+    given = dict(override.split("=", 1) for override in overrides)
+    out = Path(given.get("out", Path(__file__).parents[1] / "docs"))
+    executable = chromium.found()
+    if executable is None:
+        raise SystemExit(chromium.MISSING)
+    with TemporaryDirectory() as made, sync_playwright() as playwright:
+        folder = Path(made)
+        clip = write(folder / "face.mjpeg", drawn(640, 480, LABELS, SHOWN_S, numbers=False))
+        words = ("detect=haar", f"out={folder / 'recordings'}")
+        with served(folder, *words) as server, chromium.started(playwright, executable, clip) as browser:
+            for screen, viewport in SCREENS.items():
+                for scheme in ("dark", "light"):
+                    page = browser.new_page(viewport=viewport, color_scheme=scheme)
+                    page.goto(server.url)
+                    page.click("#begin")
+                    page.wait_for_selector("#faces-list .face-head", timeout=60_000)
+                    page.wait_for_timeout(PAST_MS)
+                    file = out / f"page-{screen}-{scheme}.png"
+                    page.screenshot(path=file)
+                    page.close()
+                    size = file.stat().st_size
+                    print(f"{file}  {size / 1e3:.0f} kB{'  TOO LARGE' if size > MOST else ''}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
