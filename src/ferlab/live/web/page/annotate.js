@@ -69,6 +69,7 @@ export class Annotate {
     const { kind, label, track } = annotation;
     const line = make("li"), swatch = make("span", "swatch");
     if (label) swatch.style.backgroundColor = this.palette.get(label);
+    else swatch.hidden = true;
     const until = make("span", "dim", kind === "event" ? "" : "until now");
     const who = track == null ? [] : [make("span", "who", `#${track}`)];
     line.append(make("time", "", clock(time, true)), ...who, swatch, make("span", "label", label ?? kind), until);

@@ -109,6 +109,7 @@ function begun(opened) {
   by("affect").hidden = !hello.affect;
   by("tab-history").hidden = !hello.labels.length;
   by("tab-annotate").hidden = !hello.can.record;
+  by("tab-settings").hidden = hello.can.source === "server"; // which is the same for all who look
   parts.controls.begin(hello);
   model(hello);
   if (hello.can.enroll) enrolment({ selected, send, say: toast });
@@ -165,7 +166,7 @@ function back() {
   if (!parts) return;
   const { hello } = engine;
   if (hello.version !== parts.hello.version || hello.model.digest !== parts.hello.model.digest) return location.reload();
-  parts.loop.pause(false);
+  if (hello.can.source === "server") return;
   settle(parts.controls.settings);
 }
 
@@ -236,6 +237,7 @@ function stop(idle = true) {
   attempt += 1;
   forget();
   cover("idle");
+  drawAll();
   status();
 }
 
@@ -262,7 +264,7 @@ function forget() {
 
 /** The start button: starts and stops a camera, plays and pauses a video. */
 function pressed() {
-  if (source?.kind === "camera") return stop();
+  if (source?.kind === "camera" || ["starting", "opening"].includes(page.dataset.state)) return stop();
   if (source?.kind !== "video") return startCamera();
   if (source.video.ended) restart();
   if (source.video.paused) source.video.play();
@@ -317,7 +319,7 @@ function reselected() {
 
 function tick() {
   ticks += 1;
-  if (ticks % 2) drawFaces();
+  if (ticks % 2 && last) drawFaces();
   else if (parts.fresh) {
     parts.fresh = false;
     parts.timeline.draw(selection.track, look);
@@ -331,9 +333,9 @@ function tick() {
 }
 
 function drawFaces() {
-  if (!last || by("faces").hidden) return;
-  parts.bars.draw(last.faces, selection.track, performance.now());
-  parts.affect?.draw(last.faces, selection.track, look);
+  if (by("faces").hidden) return;
+  if (last) parts.bars.draw(last.faces, selection.track, performance.now());
+  parts.affect?.draw(last?.faces ?? [], selection.track, look);
 }
 
 function drawAll() {
@@ -363,16 +365,17 @@ function watched() {
 /** The line that says where it stands, and the start button. */
 function status() {
   const { connection, state } = page.dataset, plays = source?.kind === "video" ? source.video : null;
-  const now = connection === "lost" ? "lost" : !engine ? "warming" : state !== "running" ? "ready" : plays?.paused ? "paused" : "live";
+  const runs = state !== "running" ? "ready" : plays?.ended ? "ended" : plays?.paused ? "paused" : source?.kind === "picture" ? "picture" : "live";
+  const now = connection === "lost" ? "lost" : engine ? runs : "warming";
   page.dataset.status = now;
-  const live = source?.kind === "picture" ? "picture" : "live";
-  write(by("status-text"), { lost: "connection lost", warming: "warming up", ready: "ready", paused: "paused", live }[now]);
-  const [text, icon] = plays
-    ? plays.ended ? ["Play again", "play"] : plays.paused ? ["Play", "play"] : ["Pause", "pause"]
+  write(by("status-text"), { lost: "connection lost", warming: "warming up" }[now] ?? now);
+  const starting = ["starting", "opening"].includes(state);
+  const [text, icon] = starting ? ["Cancel", "stop"]
+    : plays ? { live: ["Pause", "pause"], paused: ["Play", "play"] }[runs] ?? ["Play again", "play"]
     : source?.kind === "camera" ? ["Stop", "stop"] : ["Start", "play"];
   write(by("start-text"), text);
   put(by("start-icon"), "href", `#i-${icon}`);
-  put(by("start"), "title", `${source ? text : "Start the camera"} (Space)`);
+  put(by("start"), "title", `${text === "Start" ? "Start the camera" : text} (Space)`);
 }
 
 /** What tests and the curious may read at window.ferlab. */
