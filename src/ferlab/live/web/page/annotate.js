@@ -29,9 +29,10 @@ export class Annotate {
   }
 
   /** A recording begins or ends: spans end with it. */
-  record(on) {
+  record(on, folder) {
     if (on === this.recording) return;
     this.recording = on;
+    this.folder = folder;
     this.open.clear();
     if (on) {
       by("annotated-list").replaceChildren();
@@ -44,7 +45,7 @@ export class Annotate {
   show() {
     const track = this.on.selected();
     by("annotate-hint").textContent = this.recording
-      ? "Annotations are kept in the recording, with the time of the frame that is shown."
+      ? `Kept in ${this.folder ?? "the recording"}, with the time of the frame that is shown.`
       : "Annotations belong to a recording: start one with R.";
     by("annotate-title").textContent = track == null ? "Label of the selected face" : `Label of face #${track}`;
     by("annotate-exclude").setAttribute("aria-pressed", this.open.has("exclude"));

@@ -142,17 +142,17 @@ export class Controls {
       const value = smooth[key] ?? this.settings[key];
       if (document.activeElement !== input || Number(input.value) !== value) input.value = value;
       show(value);
-      row.hidden = ADAPTIVE.includes(key) && smooth.filter !== "adaptive";
+      row.hidden = (ADAPTIVE.includes(key) && smooth.filter !== "adaptive") || (key === "window" && smooth.filter === "none");
     }
     this.command.textContent = this.words();
   }
 
-  /** The keys that give these settings. */
+  /** The keys that give these settings: the nearest preset, and what is different from it. */
   words() {
     const { preset, smooth, score, smallest } = this.settings;
-    const near = preset ?? this.names.at(-1);
-    const own = Object.entries(smooth).filter(([key, value]) => this.presets[near]?.[key] !== value);
-    const keys = [`preset=${near}`, ...own.map(([key, value]) => `smooth.${key}=${value}`)];
+    const own = (name) => Object.entries(smooth).filter(([key, value]) => this.presets[name][key] !== value);
+    const near = preset ?? [...this.names].sort((a, b) => own(a).length - own(b).length)[0];
+    const keys = [`preset=${near}`, ...own(near).map(([key, value]) => `smooth.${key}=${value}`)];
     return `ferlab live ${keys.join(" ")}${this.detects ? ` score=${score}` : ""} smallest=${smallest}`;
   }
 }

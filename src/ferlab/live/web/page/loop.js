@@ -47,6 +47,7 @@ export class Loop {
   /** Take no more; what is on its way is not painted. */
   end() {
     this.epoch += 1;
+    if (this.source) this.engine.send({ type: "stop" }).catch(() => {});
     this.source?.stop();
     this.source = this.waiting = null;
     this.release("ready");
