@@ -117,10 +117,3 @@ def test_the_first_load_is_small(visits: Any) -> None:
     print(f"{len(visit.requests)} requests, {total / 1e3:.0f} kB")
     assert len(visit.requests) <= 40
     assert total < 150_000
-
-
-def test_colours_are_not_all_that_tells(visits: Any) -> None:
-    page = begin(visits(reduced_motion="reduce", forced_colors="active"))
-    assert page.is_visible("#begin") is False
-    assert page.inner_text("#faces-list .face-head .label") != ""
-    assert page.inner_text("#status-text") != ""

@@ -88,12 +88,12 @@ class Wire:
     answers: dict[int, dict[str, Any]] = field(default_factory=dict)
     texts: list[dict[str, Any]] = field(default_factory=list)
     held: deque[str] = field(default_factory=deque)
-    visited: Any = None
     page: Any = None
+    socket: Any = None
 
     def __call__(self, page: Any) -> None:
         """Stand there; before the page is opened."""
-        self.visited = page
+        self.page = page
         page.route_web_socket("**/ws", self._between)
 
     def await_held(self, count: int) -> None:
@@ -101,17 +101,17 @@ class Wire:
         until = time.monotonic() + PATIENCE_S
         while len(self.held) < count:
             assert time.monotonic() < until, f"the page must have sent {count} frames, got {len(self.frames)}"
-            self.visited.wait_for_timeout(10)  # the page's messages come in meanwhile
+            self.page.wait_for_timeout(10)  # the page's messages come in meanwhile
 
     def release(self, *order: int) -> None:
-        """Let the held answers through, in this order of their places."""
+        """Let the held answers at these places through, in this order."""
         waiting = list(self.held)
-        self.held.clear()
+        self.held = deque(answer for place, answer in enumerate(waiting) if place not in order)
         for place in order:
-            self.page.send(waiting[place])
+            self.socket.send(waiting[place])
 
     def _between(self, socket: Any) -> None:
-        self.page, server = socket, socket.connect_to_server()
+        self.socket, server = socket, socket.connect_to_server()
 
         def sent(message: str | bytes) -> None:
             if isinstance(message, bytes):
