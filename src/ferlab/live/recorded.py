@@ -51,23 +51,29 @@ def read_session(folder: Path, truth: Path) -> Recording:
     labels = session_labels(folder)
     known = read_truth(truth, labels)
     recording = Recording(folder.name or str(folder), labels)
-    for number, line in _lines(folder / FRAMES):
+    last = float("-inf")
+    for number, line in lines_of(folder / FRAMES):
         try:
             frame, time, faces, told, ms = _frame(line, labels)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
             raise DataError(f"{folder / FRAMES} line {number}: must be a frame of ferlab live, got {reason}") from error
-        if recording.moments and time < recording.moments[-1].time:
+        if time < last:
             raise DataError(f"{folder / FRAMES} line {number}: time must not fall, got {time:g}; it was changed")
-        recording.add(time, faces, np.zeros((len(faces), 0)), known.at(frame, time), told)
+        last = time
+        if known.excludes(time):
+            continue
+        recording.add(time, faces, np.zeros((len(faces), 0)), known.at(frame, time, faces.ids.tolist()), told)
         for name, value in ms.items():
             recording.ms.setdefault(name, []).append(value)
-    if not recording.moments:
+    if last == float("-inf"):
         raise DataError(f"{folder / FRAMES} must hold frames, got none")
+    recording.annotate(known, last)
     return recording
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a session's file with their numbers from 1; DataError if one is cut or has more than LINE bytes."""
     try:
         check_regular(path)
         with open(path, "rb") as file:
