@@ -264,7 +264,9 @@ def test_what_is_no_session_is_refused(tmp_path) -> None:
     with pytest.raises(DataError, match="session must be a folder of ferlab live"):
         read_session(tmp_path, tmp_path / "truth.csv")
     (tmp_path / SEALED).write_bytes(b"")
-    with pytest.raises(DataError, match="got an encrypted one; read it by ferlab live decrypt"):
+    with pytest.raises(DataError, match="got an encrypted one; ferlab live decrypt session="):
         read_session(tmp_path, tmp_path / "truth.csv")
-    with pytest.raises(DataError, match="must be of a model with expressions"):
+    with pytest.raises(DataError, match="must have the columns of ferlab live"):
         read_session(*write_session(tmp_path, [], "frame,time\n"))
+    with pytest.raises(DataError, match="must be of a model with expressions"):
+        read_session(*write_session(tmp_path, [], "frame,time,track,left,top,width,height,score,valence,arousal\n"))
