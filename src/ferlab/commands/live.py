@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,10 @@ from ferlab.screen import Screen, counted
 
 if TYPE_CHECKING:
     from ferlab.cli import Invocation
+    from ferlab.live.parts import Parts
     from ferlab.live.pipeline import Seen
     from ferlab.live.run import Live
+    from ferlab.live.web.address import Address
 
 
 @dataclass
@@ -31,47 +33,85 @@ REMEMBERED = 100  # faces whose label is known, so that days of them fill no mem
 
 
 def live(invocation: "Invocation") -> None:
-    """Watch a source until it ends, or until Ctrl-C; say each change of a label, and keep what `out` asks for."""
+    """Serve the page, or watch a source until it ends; until Ctrl-C."""
     settings = config.typed(config.compose(invocation.command.config, invocation.overrides), LiveConfig)
 
     from ferlab.interrupt import listening
+
+    screen = Screen(stderr=settings.out == "-")
+    with ExitStack() as held:
+        stop = held.enter_context(listening())
+        address = None
+        if settings.paged:
+            from ferlab.live.web.address import taken
+
+            address = taken(settings)  # before the model is opened, which takes a while
+            held.callback(address.socket.close)
+        if settings.source == PAGE:
+            assert address is not None
+            serve(settings, address, screen, lambda: stop.signal is not None)
+        else:
+            watch(settings, address, screen, lambda: stop.signal is not None)
+
+
+def serve(settings: LiveConfig, address: "Address", screen: Screen, stopped: Callable[[], bool]) -> None:
+    """Answer the frames of browsers until `stopped`."""
+    from ferlab.live.parts import Parts
+    from ferlab.live.web.serve import Served
+
+    with Served(address, opened(Parts(settings, screen.say), screen), screen.say) as page:
+        screen.say("        Ctrl-C ends")
+        page.wait(stopped)
+        done = page.site.metrics
+    if done.served:
+        found = f"{counted(done.frames, 'frame')} of {counted(done.served, 'page')}, {counted(done.faces, 'face')}"
+        screen.say(f"seen    {found}; {counted(done.errors.total(), 'message')} refused")
+
+
+def watch(settings: LiveConfig, address: "Address | None", screen: Screen, stopped: Callable[[], bool]) -> None:
+    """Watch a source; say each change of a label, or show it on the page, and keep what `out` asks for."""
     from ferlab.live.camera import shown
     from ferlab.live.rows import print_json
     from ferlab.live.run import Live
     from ferlab.live.session import plain
+    from ferlab.live.sources import is_camera
 
-    printed = settings.out == "-"
-    screen = Screen(stderr=printed)
-    with listening() as stop:
-        if settings.source == PAGE:
-            serve_page(settings, screen, lambda: stop.signal is not None)
-            return
-        watched = Live(settings, screen.say, lambda: stop.signal is not None)
-        if (torch := sys.modules.get("torch")) is not None:  # the model is a bundle
-            torch.set_num_threads(settings.threads)
-        name = named(watched.runner.path)
-        screen.say(f"model   {f'{name} of the box, ' if name else ''}{watched.runner!r}")
-        screen.say(f"faces   detect={watched.detector.name}, search={settings.search}, preset={settings.preset}")
-        screen.say(f"source  {shown(settings.source)}; Ctrl-C ends")
-        changes = Changes(watched.runner.labels)
-        try:
-            with closing(iter(watched)) as frames:
-                for seen in frames:
-                    if printed:
-                        print_json(plain(seen, settings.top, settings.names), sys.stdout)
-                        sys.stdout.flush()
-                    for told in changes(seen):
-                        screen.say(told)
-        finally:
-            if watched.tally.frames:
-                screen.say(*closing_lines(watched))
+    if address is not None:
+        settings = replace(settings, paced=True)  # at a file's own speed, for somebody looks at it
+    watched = Live(settings, screen.say, stopped)
+    opened(watched.parts, screen)
+    screen.say(f"source  {shown(settings.source)}; Ctrl-C ends")
+    changes = Changes(watched.runner.labels)
+    with ExitStack() as held:
+        page = None
+        if address is not None:
+            from ferlab.live.web.serve import Served
+
+            page = held.enter_context(Served(address, watched.parts, screen.say))
+            if not is_camera(settings.source):
+                page.wait(lambda: stopped() or page.watched)  # it would be over before the page is open
+        held.callback(lambda: watched.tally.frames and screen.say(*closing_lines(watched)))
+        for seen in held.enter_context(closing(iter(watched))):
+            if settings.out == "-":
+                print_json(plain(seen, settings.top, settings.names), sys.stdout)
+                sys.stdout.flush()
+            for line in changes(seen) if page is None else ():
+                screen.say(line)
+            if page is not None:
+                page.show(seen)
+        if page is not None:
+            page.note(f"{shown(settings.source)}: {watched.ended}")
 
 
-def serve_page(settings: LiveConfig, screen: Screen, stopped: Callable[[], bool]) -> None:
-    """Serve the page until Ctrl-C."""
-    from ferlab.live.web.serve import serve
-
-    serve(settings, screen.say, stopped)
+def opened(parts: "Parts", screen: Screen) -> "Parts":
+    """Say what answers."""
+    if (torch := sys.modules.get("torch")) is not None:  # the model is a bundle
+        torch.set_num_threads(parts.settings.threads)
+    name = named(parts.runner.path)
+    screen.say(f"model   {f'{name} of the box, ' if name else ''}{parts.runner!r}")
+    how = f"search={parts.settings.search}, preset={parts.settings.preset}"
+    screen.say(f"faces   detect={parts.detector.name}, {how}")
+    return parts
 
 
 def decrypt(invocation: "Invocation") -> None:

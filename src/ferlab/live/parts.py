@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ferlab.errors import ConfigError
 from ferlab.formats import open_model
@@ -16,6 +17,26 @@ from ferlab.live.motion import Sparing
 from ferlab.live.pipeline import Pipeline
 from ferlab.live.recognise import Recogniser, recogniser
 from ferlab.live.settings import LiveConfig
+from ferlab.live.smooth import Smoothing
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What may be changed while a source runs.
+
+    Attributes:
+        smoothing: of the answers.
+        score, smallest: that a face must reach to be answered; see `YuNet`.
+    """
+
+    smoothing: Smoothing
+    score: float
+    smallest: int
+
+    @classmethod
+    def of(cls, settings: LiveConfig) -> Self:
+        """What it begins with."""
+        return cls(settings.smoothing, settings.score, settings.smallest)
 
 
 class Parts:
@@ -38,10 +59,8 @@ class Parts:
     def __init__(self, settings: LiveConfig, say: Callable[[str], None]) -> None:
         self.settings = settings
         self.runner = open_model(settings.bundle, settings.device, settings.threads)
-        score, smallest = settings.score, settings.smallest
-        if settings.blur:
-            score, smallest = min(score, blur.SCORE), min(smallest, blur.SMALLEST)
-        self.detector = detector(settings.detect, settings.detector_file, score, smallest, say, [settings.side])
+        limits = self._limits(Tuning.of(settings))
+        self.detector = detector(settings.detect, settings.detector_file, *limits, say, [settings.side])
         if self.runner.spec.face.aligned and self.detector.name == "haar":
             raise ConfigError(
                 "detect must be yunet for a model whose faces have level eyes, got haar; use detect=yunet"
@@ -69,13 +88,21 @@ class Parts:
             return None
         return {"recogniser": self._recognise.digest, "people": len(self.gallery)}
 
-    def pipeline(self) -> Pipeline:
-        """A new one, which has seen nothing."""
-        settings, found = self.settings, copy(self.detector)
+    def pipeline(self, tuning: Tuning | None = None) -> Pipeline:
+        """A new one, which has seen nothing; None is what the settings say."""
+        settings, tuning = self.settings, tuning or Tuning.of(self.settings)
+        found: Any = copy(self.detector)  # the session of onnxruntime, or the cascade, is the same
+        found.score, found.smallest = self._limits(tuning)
         identity = None
         if self.gallery is not None and self._recognise is not None:
             identity = Identity(self._recognise, self.gallery, settings.alike)
         hidden = settings.blur and found.name != "none"  # faces below the limits are blurred, but not answered
-        least = (settings.score, settings.smallest) if hidden else (0.0, 0.0)
+        least = (tuning.score, tuning.smallest) if hidden else (0.0, 0.0)
         searched = Sparing(found, settings.side) if settings.search == "adaptive" else found
-        return Pipeline(self.runner, searched, settings.smoothing, identity, least=least)
+        return Pipeline(self.runner, searched, tuning.smoothing, identity, least=least)
+
+    def _limits(self, tuning: Tuning) -> tuple[float, int]:
+        """Score and side of the faces that are sought: with `blur` also of those that are not answered."""
+        if self.settings.blur:
+            return min(tuning.score, blur.SCORE), min(tuning.smallest, blur.SMALLEST)
+        return tuning.score, tuning.smallest

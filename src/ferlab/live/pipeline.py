@@ -119,6 +119,7 @@ class Pipeline:
     """What becomes of a frame.
 
     Attributes:
+        smoothing: as given.
         heirs: see `Tracker.heirs`: with them, and `memory` as the patience, a `Smoother` smooths the answers as here.
         memory: seconds for which a lost face may have an heir.
 
@@ -140,7 +141,7 @@ class Pipeline:
         clock: Callable[[], float] = time.perf_counter,
         least: tuple[float, float] = (0.0, 0.0),
     ) -> None:
-        self.runner, self.detector, self.identify = runner, detector, identify
+        self.runner, self.detector, self.identify, self.smoothing = runner, detector, identify, smoothing
         self._clock, self._least = clock, least
         self.fit = FITS.get((detector.name, str(runner.provenance.get("dataset"))))
         self._track, self._steady = Tracker(), Steady()
@@ -179,6 +180,19 @@ class Pipeline:
             frame, replace(faces, answers=answers), raw, shown, self.runner.labels, finding, answering, all_ms,
             who=who, found=every.boxes, inputs=inputs, raw_affect=raw_affect,
         )  # fmt: skip
+
+    def go_on(self, before: "Pipeline") -> None:
+        """Take over the tracks of another pipeline of this source, and its smoothing if that is the same.
+
+        The other is not used after that.
+        """
+        self._track, self._steady, self.identify = before._track, before._steady, before.identify
+        self.memory, self.heirs = before.memory, before.heirs
+        if self.smoothing == before.smoothing:
+            self._smooth, self._level = before._smooth, before._level
+        else:
+            self._smooth = Smoother(self.smoothing, self.memory, self.heirs)
+            self._level = Levels(self.smoothing, self.memory, self.heirs)
 
     def warm_up(self) -> None:
         """Ask everything once, so that the first frame is as fast as the others; nothing is remembered of it."""

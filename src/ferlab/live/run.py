@@ -19,7 +19,7 @@ from ferlab.live.motion import Sparing
 from ferlab.live.parts import Parts
 from ferlab.live.pipeline import Pipeline, Seen
 from ferlab.live.session import Session, Tally
-from ferlab.live.settings import LiveConfig, SmoothConfig
+from ferlab.live.settings import PAGE, LiveConfig, SmoothConfig
 from ferlab.live.sources import opened
 from ferlab.live.store import Folder, Store
 from ferlab.provenance import command_line, commit, machine, processor
@@ -80,6 +80,7 @@ class Live:
 
     Attributes:
         settings: as given.
+        parts: what it is made of.
         runner: the model.
         pipeline: what becomes of a frame.
         tally: what was seen up to now.
@@ -104,13 +105,17 @@ class Live:
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.settings, self._say, self._stopped = settings, say, stopped
+        if settings.source == PAGE:
+            raise ConfigError(
+                f"source must be a camera or a file, got {PAGE}, which ferlab live has on the command line alone"
+            )
         self._key = None
         if settings.encrypt is not None and settings.out is not None:
             self._key = session_key(Path(settings.encrypt).expanduser(), Path(settings.out).expanduser(), say)
         self._source = opened(settings.source, settings.backend, settings.fps, settings.paced, stopped)
-        parts = Parts(settings, say)
-        self.runner, self.pipeline = parts.runner, parts.pipeline()
-        self.detector, self._known = self.pipeline.detector, parts.known
+        self.parts = Parts(settings, say)
+        self.runner, self.pipeline = self.parts.runner, self.parts.pipeline()
+        self.detector = self.pipeline.detector
         self._sha256 = sha256(self.runner)
         self.drift = Drift(reference_of(self.runner.provenance, len(self.runner.labels)))
         self.tally, self.ended = Tally(), STOP
@@ -191,7 +196,7 @@ class Live:
             **self.tally.summary(),
             "drift": self.drift.summary(),
             **searched,
-            "identity": self._known,
+            "identity": self.parts.known,
             "kept": self.kept.summary() if self.kept else {},
             "camera": counts and {**asdict(counts), "fps": counts.fps},
             "machine": {**machine(), "processor": processor()},

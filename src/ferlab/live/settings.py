@@ -9,6 +9,8 @@ from ferlab.live.smooth import Smoothing, preset
 
 PAGE = "page"  # as a source: the camera of the browser that opens the page
 SEARCH = ("every", "adaptive")
+SERVED = ("host", "port", "lan", "open")  # keys of the page
+READ = ("page", "backend", "fps", "paced", "seconds")  # keys of a source that is read here
 KEPT = ("record", "screenshots", "crops", "encrypt")  # keys of what lies in the session's folder
 RECORD = ("overlay", "plain")
 SHOW = ["box", "label", "bars", "affect", "timeline", "numbers"]
@@ -91,16 +93,39 @@ class LiveConfig:
         for key in ("top", "smallest", "side", "threads"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} must be at least 1, got {getattr(self, key)}")
+        if not 0 <= self.port < 2**16:
+            raise ConfigError(f"port must be from 0 to 65535, got {self.port}; 0 takes a free one")
         for key in ("fps", "seconds", "screenshots"):
             if (value := getattr(self, key)) is not None and not value > 0:
                 raise ConfigError(f"{key} must be above 0, got {value}")
 
+        self._check_page()
         self._check_kept()
+
+    @property
+    def paged(self) -> bool:
+        """Whether there is a page: for its own source, for another one to be looked at, or for a session."""
+        return self.source == PAGE or self.page or self.view is not None
+
+    def _check_page(self) -> None:
+        """Raise ConfigError for a key that would do nothing with this source."""
+        default = {each.name: each.default for each in fields(self)}
+        if not self.paged:
+            for key in SERVED:
+                if getattr(self, key) != default[key]:
+                    raise ConfigError(f"{key} must go with a page, got source={self.source}; add page=true")
+        elif self.source == PAGE:
+            for key in READ:
+                if getattr(self, key) != default[key]:
+                    what = "a camera or a file of this machine"
+                    raise ConfigError(f"{key} must go with {what}, got source={PAGE}; add source=0, or leave it out")
+            if self.out == "-":
+                raise ConfigError(f"out must be a folder with source={PAGE}, got -; its lines are at /feed of the page")
 
     def _check_kept(self) -> None:
         """Raise ConfigError for something to keep that has no place, or that would show whom `blur` hides."""
         for key in KEPT:
-            if getattr(self, key) and self.out in (None, "-"):
+            if getattr(self, key) and self.out in (None, "-") and self.source != PAGE:  # where it is outputs/live
                 raise ConfigError(f"{key} must have a folder, got out={self.out}; add out=session")
         if self.blur and self.search != "every":
             raise ConfigError("search must be every with blur=true, got adaptive, which finds a new face too late")

@@ -2,121 +2,165 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ferlab.live.frame import Frame
-from ferlab.live.parts import Parts
+from ferlab.live.parts import Tuning
 from ferlab.live.web import protocol
+from ferlab.live.web.guard import Pace
+from ferlab.live.web.jpeg import decoded
 from ferlab.live.web.protocol import MessageError, Sent
+from ferlab.live.web.site import Site
 
 IN_A_ROW = 5  # messages that are wrong, after which a client is let go
 POLICY = 1008  # WebSocket's code for that
+WAITING = 16  # messages that may wait; with more, no further ones are read
+FRAMES_S, MESSAGES_S = 120, 30  # a second, at most; who sends more is read more slowly
 
 
 class Client:
-    """A WebSocket with a page at its other end.
+    """A WebSocket with a page at its other end. All but `_see` runs in the event loop's thread.
+
+    Attributes:
+        number: of the client, from 1; no other gets it.
+        tuning: the settings at hand.
+        kinds: type of a message -> what takes it, and gives the answer or None; MessageError if it is wrong. Messages
+            and frames are taken one after the other, in the order in which they came.
+        source, mirrored: as the client said when its source began.
 
     Args:
         socket: accepted.
-        parts: of the pipelines.
-        turn: one thread, which takes a frame of each client in the order in which they come.
-        hello: the first message.
+        site: what all clients share.
     """
 
-    def __init__(self, socket: WebSocket, parts: Parts, turn: Executor, hello: dict[str, Any]) -> None:
-        self.socket, self.parts, self.turn, self.hello = socket, parts, turn, hello
-        self.pipeline = parts.pipeline()
-        self._frames = 0
-        self._last = -1.0
-        self._waiting: asyncio.Queue[Sent | dict[str, Any] | MessageError] = asyncio.Queue()
-        self._unanswered = self._wrong = 0
-        # Message type -> what answers it, or gives None.
+    def __init__(self, socket: WebSocket, site: Site) -> None:
+        self.socket, self.site, self.number = socket, site, site.metrics.served
+        self.tuning = Tuning.of(site.settings)
+        self.pipeline = site.parts.pipeline(self.tuning)
+        self.source, self.mirrored = "camera", False
         self.kinds: dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]] = {
             "start": self._start,
             "stop": self._stop,
+            "settings": self._tune,
         }
+        self._frames, self._last = 0, 0.0
+        self._waiting: asyncio.Queue[Sent | dict[str, Any] | MessageError] = asyncio.Queue(WAITING)
+        self._unanswered = 0
 
     async def run(self) -> None:
-        """Answer until the client leaves."""
-        await self.send(self.hello)
-        answering = asyncio.create_task(self._answer_all())
-        try:
-            while True:
-                self._take(await self.socket.receive())
-        except WebSocketDisconnect:
-            pass
-        finally:
-            answering.cancel()
+        """Answer until the client leaves, or is let go."""
+        with suppress(WebSocketDisconnect):
+            await self.send(self.site.hello)
+            await first(self._receive(), self._answer())
 
     async def send(self, message: dict[str, Any]) -> None:
         """Send a message."""
         await self.socket.send_text(protocol.encoded(message))
 
-    def _take(self, message: Any) -> None:
-        """Put what came where it waits for its turn."""
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code", 1005))
-        try:
-            if (content := message.get("bytes")) is not None:
-                sent = protocol.frame_of(content, time.perf_counter())
-                if self._unanswered >= protocol.UNANSWERED:
-                    most = protocol.UNANSWERED
-                    raise MessageError("frame", f"at most {most} frames may be unanswered, got more", sent.number)
-                self._unanswered += 1
-                self._waiting.put_nowait(sent)
-            else:
-                self._waiting.put_nowait(protocol.message_of(message["text"]))
-        except MessageError as wrong:
-            self._waiting.put_nowait(wrong)
+    async def _receive(self) -> None:
+        """Put what comes where it waits for its turn."""
+        frames, others = Pace(FRAMES_S), Pace(MESSAGES_S)
+        while (message := await self.socket.receive())["type"] != "websocket.disconnect":
+            came = time.perf_counter()
+            await asyncio.sleep((others if message.get("bytes") is None else frames).wait())
+            await self._waiting.put(self._parsed(message, came))
 
-    async def _answer_all(self) -> None:
-        while self._wrong < IN_A_ROW:
+    def _parsed(self, message: Any, came: float) -> Sent | dict[str, Any] | MessageError:
+        try:
+            if message.get("bytes") is None:
+                return protocol.message_of(message["text"])
+            sent = protocol.frame_of(message["bytes"], came)
+            if self._unanswered >= protocol.UNANSWERED:
+                most = f"at most {protocol.UNANSWERED} frames may wait for an answer, got another; wait for one"
+                raise MessageError("frame", most, sent.number)
+        except MessageError as wrong:
+            return wrong
+        self._unanswered += 1
+        return sent
+
+    async def _answer(self) -> None:
+        """Take what waits, one by one, until too many were wrong."""
+        wrong = 0
+        while wrong < IN_A_ROW:
             taken = await self._waiting.get()
             try:
-                if isinstance(taken, MessageError):
-                    raise taken
-                if isinstance(taken, Sent):
-                    loop = asyncio.get_running_loop()
-                    said = await loop.run_in_executor(self.turn, self._see, taken)
-                else:
-                    said = self._do(taken)
-                self._wrong = 0
-                if said is not None:
-                    await self.send(said)
-            except MessageError as wrong:
-                self._wrong += 1
-                await self.send(protocol.error(wrong))
+                said = await self._taken(taken)
+                wrong = 0
+            except MessageError as error:
+                self.site.metrics.errors[error.about] += 1
+                said = protocol.error(error)
+                wrong += 1
             finally:
                 self._unanswered -= isinstance(taken, Sent)
-        await self.socket.close(POLICY, "too many wrong messages")
+            if said is not None:
+                await self.send(said)
+        await self.socket.close(POLICY, f"{IN_A_ROW} messages in a row were wrong")
+
+    async def _taken(self, taken: Sent | dict[str, Any] | MessageError) -> dict[str, Any] | None:
+        """The answer to a message."""
+        if isinstance(taken, MessageError):
+            raise taken
+        try:
+            if isinstance(taken, Sent):
+                said = await asyncio.get_running_loop().run_in_executor(self.site.turn, self._see, taken)
+                self.site.answered(self.number, said)
+                return said
+            kind = self.kinds.get(taken["type"])
+            if kind is None:
+                known = ", ".join(self.kinds)
+                raise MessageError("message", f"unknown type '{taken['type'][:40]}'; one of: {known}")
+            return kind(taken)
+        except MessageError:
+            raise
+        except Exception as error:  # whatever a runtime raises for one frame may be over with the next
+            self.site.failed(error)
+            about, number = ("frame", taken.number) if isinstance(taken, Sent) else ("message", None)
+            raise MessageError(about, f"it could not be answered ({type(error).__name__})", number) from error
 
     def _see(self, sent: Sent) -> dict[str, Any]:
-        """Answer a frame; it is this client's turn."""
+        """Answer a frame; it is this client's turn, in the turn's thread."""
         begun = time.perf_counter()
         if sent.time < self._last:
-            raise MessageError("frame", f"a frame's time must not go back, got {sent.time:g} s", sent.number)
-        image = protocol.decoded(sent)
-        decoded = time.perf_counter()
+            text = f"a frame's time must not go back, got {sent.time:g} s after {self._last:g} s; start again"
+            raise MessageError("frame", text, sent.number)
+        image = decoded(sent)
+        ready = time.perf_counter()
         seen = self.pipeline(Frame(self._frames, sent.time, image))
         self._frames, self._last = self._frames + 1, sent.time
-        now = time.perf_counter()
-        names = True
-        return protocol.answer(sent, seen, begun - sent.came, decoded - begun, now - sent.came, names)
-
-    def _do(self, message: dict[str, Any]) -> dict[str, Any] | None:
-        kind = self.kinds.get(message["type"])
-        if kind is None:
-            raise MessageError("message", f"unknown type '{message['type'][:40]}'; one of: {', '.join(self.kinds)}")
-        return kind(message)
+        ends = {"queue": (sent.came, begun), "decode": (begun, ready), "server": (sent.came, time.perf_counter())}
+        spans = {name: 1e3 * (end - start) for name, (start, end) in ends.items()}
+        return protocol.answer(sent, seen, spans, self.site.parts.gallery is not None)
 
     def _start(self, message: dict[str, Any]) -> None:
         """A source begins: new tracks, and time from 0."""
-        self.pipeline = self.parts.pipeline()
-        self._frames, self._last = 0, -1.0
+        self.source, self.mirrored = protocol.start_of(message)
+        self.pipeline = self.site.parts.pipeline(self.tuning)
+        self._frames, self._last = 0, 0.0
 
     def _stop(self, message: dict[str, Any]) -> None:
-        """A source is over."""
+        """A source is over; its faces are forgotten when the next one starts."""
+
+    def _tune(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Other settings, from the next frame on; its faces stay who they are."""
+        self.tuning = protocol.tuned(message, self.tuning, self.site.presets)
+        pipeline = self.site.parts.pipeline(self.tuning)
+        pipeline.go_on(self.pipeline)
+        self.pipeline = pipeline
+        return {"type": "settings", **protocol.settings(self.tuning, self.site.presets)}
+
+
+async def first(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run all until one ends, and cancel the others; what that one raised is raised."""
+    tasks = [asyncio.ensure_future(each) for each in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

@@ -1,24 +1,23 @@
 """The messages of the page's WebSocket: what a client may send, and what it is answered."""
 
 import json
-import math
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-import cv2
-import numpy as np
-
-from ferlab.errors import FerlabError
+from ferlab.errors import ConfigError, FerlabError, suggest
+from ferlab.live.parts import Tuning
 from ferlab.live.pipeline import Seen
 from ferlab.live.session import plain
-from ferlab.spec import Image
+from ferlab.live.smooth import Smoothing
 
 HEADER = struct.Struct("<Id")  # of a frame: its id, and its time in s; a JPEG follows
 FRAME_BYTES = 2 * 2**20  # of a frame with its header
 TEXT_BYTES = 64 * 2**10  # of any other message
-SIDE, PIXELS = 4096, 8_000_000  # of a picture, at most
 UNANSWERED = 2  # frames of a client that may wait
+LATEST_S = 1e9  # of a frame's time
+LARGEST_FACE = 4096  # pixels that `smallest` may ask for
 SOURCES = ("camera", "picture", "video")
 
 
@@ -58,36 +57,9 @@ def frame_of(message: bytes, came: float) -> Sent:
     if len(message) <= HEADER.size:
         raise MessageError("frame", f"a frame must have a header of {HEADER.size} bytes and a JPEG, got {len(message)}")
     number, time = HEADER.unpack_from(message)
-    if not (math.isfinite(time) and time >= 0):
-        raise MessageError("frame", f"a frame's time must be seconds from 0, got {time}", number)
+    if not 0 <= time < LATEST_S:  # NaN is not
+        raise MessageError("frame", f"a frame's time must be seconds from 0, got {time:g}", number)
     return Sent(number, time, memoryview(message)[HEADER.size :], came)
-
-
-def decoded(sent: Sent) -> Image:
-    """The picture of a frame, (h, w, 3) uint8 RGB; MessageError for what is no JPEG, or too large a one."""
-    width, height = jpeg_size(sent)
-    if max(width, height) > SIDE or width * height > PIXELS:
-        what = f"at most {SIDE} pixels a side and {PIXELS / 1e6:g} megapixels"
-        raise MessageError("frame", f"a frame must have {what}, got {width}×{height}", sent.number)
-    image = cv2.imdecode(np.frombuffer(sent.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise MessageError("frame", "a frame must be a JPEG, got one that does not decode", sent.number)
-    return np.asarray(image, np.uint8)
-
-
-def jpeg_size(sent: Sent) -> tuple[int, int]:
-    """Width and height that a JPEG says it has, before anything is decoded; MessageError if it is none."""
-    data, at = sent.jpeg, 2
-    if bytes(data[:2]) == b"\xff\xd8" and bytes(data[-2:]) == b"\xff\xd9":
-        while at + 9 <= len(data) and data[at] == 0xFF:
-            kind = data[at + 1]
-            if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # the start of a frame, of any process
-                height, width = struct.unpack_from(">HH", data, at + 5)
-                if height and width:
-                    return width, height
-                break
-            at += 1 if kind == 0xFF else 2 + int(struct.unpack_from(">H", data, at + 2)[0])
-    raise MessageError("frame", f"a frame must be a whole JPEG, got {len(data):,} other bytes", sent.number)
 
 
 def message_of(text: str) -> dict[str, Any]:
@@ -95,7 +67,7 @@ def message_of(text: str) -> dict[str, Any]:
     if len(text) > TEXT_BYTES:
         raise MessageError("message", f"a message must have at most {TEXT_BYTES:,} bytes, got {len(text):,}")
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise MessageError("message", "a message must be JSON, got something else") from error
     if not isinstance(found, dict) or not isinstance(found.get("type"), str):
@@ -103,20 +75,80 @@ def message_of(text: str) -> dict[str, Any]:
     return found
 
 
-def answer(sent: Sent, seen: Seen, queue: float, decode: float, server: float, names: bool) -> dict[str, Any]:
-    """What is known of a frame; `queue`, `decode` and `server` are s."""
+def _no_number(name: str) -> float:
+    raise ValueError(name)  # NaN and Infinity are Python's own
+
+
+def start_of(message: Mapping[str, Any]) -> tuple[str, bool]:
+    """What source begins, and whether its pictures are shown mirrored; MessageError if it does not say so."""
+    _known(message, ("source", "mirrored"), "message")
+    source, mirrored = message.get("source"), message.get("mirrored")
+    if source not in SOURCES:
+        raise MessageError("message", f"a source must be {', '.join(SOURCES)}, got {_shown(source)}")
+    if not isinstance(mirrored, bool):
+        raise MessageError("message", f"mirrored must be true or false, got {_shown(mirrored)}")
+    return str(source), mirrored
+
+
+def tuned(message: Mapping[str, Any], now: Tuning, presets: Mapping[str, Smoothing]) -> Tuning:
+    """What a message of settings makes of those at hand: what it leaves out, or gives as null, stays.
+
+    Args:
+        message: its `smooth` changes its `preset`.
+        now: the settings at hand.
+        presets: those that may be named; a client names no file.
+
+    Raises:
+        MessageError: a key or a value that means nothing.
+    """
+    _known(message, ("preset", "smooth", "score", "smallest"), "settings")
+    name, smooth = message.get("preset"), message.get("smooth") or {}
+    if name is not None and (not isinstance(name, str) or name not in presets):
+        raise MessageError("settings", f"unknown preset {_shown(name)}; {suggest(str(name)[:40], presets)}")
+    if not isinstance(smooth, dict):
+        raise MessageError("settings", f"smooth must be an object, got {_shown(smooth)}")
+    _known(smooth, [each.name for each in fields(Smoothing)], "settings")
+    given = {key: value for key, value in smooth.items() if value is not None}
+    changed: dict[str, Any] = {k: str(v) if k == "filter" else _number(k, v) for k, v in given.items()}
+    score, smallest = (
+        getattr(now, key) if message.get(key) is None else _number(key, message[key]) for key in ("score", "smallest")
+    )
+    if not 0 < score <= 1:
+        raise MessageError("settings", f"score must be above 0 and at most 1, got {score:g}")
+    if not 1 <= smallest <= LARGEST_FACE:
+        raise MessageError("settings", f"smallest must be from 1 to {LARGEST_FACE} pixels, got {smallest:g}")
+    try:
+        smoothing = replace(now.smoothing if name is None else presets[name], **changed)
+    except ConfigError as error:
+        raise MessageError("settings", str(error)) from error
+    return Tuning(smoothing, score, round(smallest))
+
+
+def settings(tuning: Tuning, presets: Mapping[str, Smoothing]) -> dict[str, Any]:
+    """The settings at hand, as `hello` and the answer to a message of settings have them."""
+    name = next((name for name, each in presets.items() if each == tuning.smoothing), None)
+    smooth = asdict(tuning.smoothing)
+    return {"preset": name, "smooth": smooth, "score": tuning.score, "smallest": tuning.smallest}
+
+
+def answer(sent: Sent, seen: Seen, spans: Mapping[str, float], names: bool) -> dict[str, Any]:
+    """What is known of a frame.
+
+    Args:
+        sent: the frame.
+        seen: what was found in it.
+        spans: of `queue`, `decode` and `server`, ms.
+        names: whether to say who it is.
+    """
+    took = {"detector": seen.detector_ms, "classifier": seen.classifier_ms, "pipeline": seen.pipeline_ms}
+    return {"type": "answer", "id": sent.number, "time": sent.time, **content(seen, {**spans, **took}, names)}
+
+
+def content(seen: Seen, ms: Mapping[str, float], names: bool) -> dict[str, Any]:
+    """What is known of a frame, of whatever source."""
     height, width = seen.frame.image.shape[:2]
-    took = {"queue": 1e3 * queue, "decode": 1e3 * decode, "detector": seen.detector_ms}
-    took |= {"classifier": seen.classifier_ms, "pipeline": seen.pipeline_ms, "server": 1e3 * server}
-    return {
-        "type": "answer",
-        "id": sent.number,
-        "time": sent.time,
-        "width": width,
-        "height": height,
-        "faces": plain(seen, len(seen.names), names)["faces"],
-        "ms": {name: round(value, 2) for name, value in took.items()},
-    }
+    faces = plain(seen, len(seen.names), names)["faces"]
+    return {"width": width, "height": height, "faces": faces, "ms": {name: round(v, 2) for name, v in ms.items()}}
 
 
 def error(failed: MessageError) -> dict[str, Any]:
@@ -124,6 +156,23 @@ def error(failed: MessageError) -> dict[str, Any]:
     return {"type": "error", "about": failed.about, "id": failed.number, "text": " ".join(str(failed).split())[:300]}
 
 
-def encoded(message: dict[str, Any]) -> str:
+def encoded(message: Mapping[str, Any]) -> str:
     """A message as text."""
     return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _known(message: Mapping[str, Any], keys: "list[str] | tuple[str, ...]", about: str) -> None:
+    if unknown := message.keys() - {*keys, "type"}:
+        name = min(unknown)
+        raise MessageError(about, f"unknown key {_shown(name)}; {suggest(name[:40], keys)}")
+
+
+def _number(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LATEST_S:
+        raise MessageError("settings", f"{key} must be a number, got {_shown(value)}")
+    return value
+
+
+def _shown(value: Any) -> str:
+    """What came, short enough for an error."""
+    return f"{json.dumps(value, ensure_ascii=True)[:40]}"

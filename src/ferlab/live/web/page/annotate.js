@@ -1,0 +1,99 @@
+// Annotations by key: an event is a moment; what is excluded, and the label of a face, are spans that a second press ends.
+
+import { by, clock, make } from "ferlab/dom.js";
+
+const DIGITS = 8; // labels that have a key
+
+export class Annotate {
+  /**
+   * labels: the model's names; palette: their colours.
+   * on: {send(message), time() of the frame shown in s, selected() the track or null, refused(text)}.
+   */
+  constructor(labels, palette, on) {
+    Object.assign(this, { labels, palette, on, open: new Map(), recording: false });
+    by("annotate-event").addEventListener("click", () => this.press("event"));
+    by("annotate-exclude").addEventListener("click", () => this.press("exclude"));
+    const buttons = labels.slice(0, DIGITS).map((label, i) => this.button(label, i));
+    by("annotate-labels").replaceChildren(...buttons);
+    this.show();
+  }
+
+  button(label, i) {
+    const button = make("button"), swatch = make("span", "swatch");
+    button.type = "button";
+    Object.assign(button.dataset, { key: i + 1, says: `Label: ${label}`, label });
+    swatch.style.backgroundColor = this.palette.get(label);
+    button.append(make("kbd", "", String(i + 1)), swatch, make("span", "", label));
+    button.addEventListener("click", () => this.press("label", label));
+    return button;
+  }
+
+  /** A recording begins or ends: spans end with it. */
+  record(on) {
+    if (on === this.recording) return;
+    this.recording = on;
+    this.open.clear();
+    if (on) {
+      by("annotated-list").replaceChildren();
+      by("annotated-none").hidden = false;
+    }
+    this.show();
+  }
+
+  /** The selected face is another one. */
+  show() {
+    const track = this.on.selected();
+    by("annotate-hint").textContent = this.recording
+      ? "Annotations are kept in the recording, with the time of the frame that is shown."
+      : "Annotations belong to a recording: start one with R.";
+    by("annotate-title").textContent = track == null ? "Label of the selected face" : `Label of face #${track}`;
+    by("annotate-exclude").setAttribute("aria-pressed", this.open.has("exclude"));
+    for (const button of by("annotate-labels").children) {
+      button.setAttribute("aria-pressed", this.open.get(`label ${track}`)?.label === button.dataset.label);
+    }
+  }
+
+  async press(kind, label = null) {
+    if (!this.recording) return this.on.refused("Annotations belong to a recording: start one first (R).");
+    const track = kind === "label" ? this.on.selected() : null;
+    if (kind === "label" && track == null) return this.on.refused("There is no face to label.");
+    const span = kind === "label" ? `label ${track}` : kind;
+    const before = this.open.get(span);
+    if (before) await this.end(span, before);
+    if (!before || before.label !== label) await this.begin(span, { kind, label, track });
+  }
+
+  async begin(span, annotation) {
+    const time = this.on.time();
+    if (!(await this.told({ ...annotation, time, on: true }))) return;
+    const { kind, label, track } = annotation;
+    const line = make("li"), swatch = make("span", "swatch");
+    if (label) swatch.style.backgroundColor = this.palette.get(label);
+    const until = make("span", "dim", kind === "event" ? "" : "until now");
+    const who = track == null ? [] : [make("span", "who", `#${track}`)];
+    line.append(make("time", "", clock(time, true)), ...who, swatch, make("span", "label", label ?? kind), until);
+    by("annotated-list").prepend(line);
+    by("annotated-none").hidden = true;
+    if (kind !== "event") this.open.set(span, { ...annotation, until });
+    this.show();
+  }
+
+  async end(span, { until, ...annotation }) {
+    const time = this.on.time();
+    if (!(await this.told({ ...annotation, time, on: false }))) return;
+    this.open.delete(span);
+    until.textContent = `until ${clock(time, true)}`;
+    this.show();
+  }
+
+  /** Whether the engine took it. */
+  async told(annotation) {
+    try {
+      await this.on.send({ type: "annotate", ...annotation });
+      return true;
+    } catch (error) {
+      this.on.refused(error.message);
+      return false;
+    }
+  }
+}

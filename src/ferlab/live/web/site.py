@@ -1,0 +1,114 @@
+"""What all clients of a server share: the model, the turn, what was done, and who listens."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ferlab.box import named
+from ferlab.errors import BundleError
+from ferlab.live.parts import Parts, Tuning
+from ferlab.live.run import sha256
+from ferlab.live.settings import PAGE
+from ferlab.live.smooth import PRESETS, preset
+from ferlab.live.web import protocol
+from ferlab.live.web.feed import Feed
+from ferlab.live.web.metrics import Metrics
+from ferlab.runner import Runner
+
+MOST = 8  # clients at a time
+TOLD = 100  # different failures that are told
+
+Pictured = tuple[str, bytes | None]  # a message and, of a frame, the picture that follows it
+
+
+class Site:
+    """State of one server; its methods are called in the event loop's thread.
+
+    Attributes:
+        settings, parts: what answers, and how.
+        presets: that a client may name.
+        turn: one thread, in which frames are answered, one of each client in turn.
+        metrics: what was done.
+        answers: each answer, as text.
+        pictures: each frame of the server's own source, with its picture.
+        clients: pages that are there now.
+        hello: the first message to each.
+
+    Args:
+        parts: opened and warm.
+        say: told, in a sentence, what a person should know.
+    """
+
+    def __init__(self, parts: Parts, say: Callable[[str], None]) -> None:
+        self.settings, self.parts, self._say = parts.settings, parts, say
+        self.presets = {**PRESETS, Path(self.settings.preset).name: preset(self.settings.preset)}
+        self.turn = ThreadPoolExecutor(1, "turn")
+        self.metrics = Metrics()
+        self.answers: Feed[str] = Feed()
+        self.pictures: Feed[Pictured] = Feed()
+        self.clients = 0
+        self.hello = hello(parts, self.presets)
+        self._told: set[str] = set()
+
+    def answered(self, client: int, answer: Mapping[str, Any]) -> None:
+        """Count an answer, and give it to who listens."""
+        self.metrics.count(answer)
+        if len(self.answers):
+            hidden = set() if self.settings.names else {"name"}
+            faces = [{key: value for key, value in face.items() if key not in hidden} for face in answer["faces"]]
+            self.answers.publish(client, protocol.encoded({"client": client, **answer, "faces": faces}))
+
+    def failed(self, error: BaseException) -> None:
+        """Tell of a failure, the same one once."""
+        line = f"page    failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        if line not in self._told and len(self._told) < TOLD:
+            self._told.add(line)
+            self._say(line)
+
+    def note(self, text: str) -> None:
+        """Tell everybody who looks at the server's source."""
+        self.pictures.publish(-1, (protocol.encoded({"type": "note", "text": text}), None))
+
+
+def hello(parts: Parts, presets: Mapping[str, Any]) -> dict[str, Any]:
+    """The first message to each client: what answers it, and with which settings."""
+    settings, runner = parts.settings, parts.runner
+    return {
+        "type": "hello",
+        "labels": list(runner.labels),
+        "affect": runner.spec.affect,
+        "model": model(runner),
+        "detector": {"name": parts.detector.name, "side": settings.side},
+        "presets": {name: asdict(each) for name, each in presets.items()},
+        "settings": protocol.settings(Tuning.of(settings), presets),
+        "can": {
+            "record": False,
+            "enroll": False,
+            "source": "page" if settings.source == PAGE else "server",
+            "encrypted": settings.encrypt is not None,
+            "blur": settings.blur,
+        },
+        "version": version("ferlab"),
+    }
+
+
+def model(runner: Runner) -> dict[str, Any]:
+    """What a person may want to know of a model; plain values."""
+    try:
+        card = runner.card
+    except BundleError:  # an exported file may lie alone
+        card = ""
+    path, name = runner.path, str(runner.model.get("name"))
+    files = [] if path is None else [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
+    about = f"{name}, {runner.spec.size}×{runner.spec.size} {runner.spec.colour}, trained on "
+    return {
+        "name": named(path) or name,
+        "summary": about + str(runner.provenance.get("dataset") or "a dataset that it does not name"),
+        "size": runner.spec.size,
+        "bytes": sum(file.stat().st_size for file in files),
+        "digest": sha256(runner),
+        "card": card,
+    }
