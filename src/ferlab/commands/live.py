@@ -77,7 +77,7 @@ def watch(settings: LiveConfig, address: "Address | None", screen: Screen, stopp
     from ferlab.live.sources import is_camera
 
     if address is not None:
-        settings = replace(settings, paced=True)  # at a file's own speed, for somebody looks at it
+        settings = replace(settings, paced=not is_camera(settings.source))  # a file at its own speed, to be looked at
     watched = Live(settings, screen.say, stopped)
     opened(watched.parts, screen)
     screen.say(f"source  {shown(settings.source)}; Ctrl-C ends")

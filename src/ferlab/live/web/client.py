@@ -112,7 +112,7 @@ class Client:
             kind = self.kinds.get(taken["type"])
             if kind is None:
                 known = ", ".join(self.kinds)
-                raise MessageError("message", f"unknown type '{taken['type'][:40]}'; one of: {known}")
+                raise MessageError("message", f"unknown type {protocol.shown(taken['type'])}; one of: {known}")
             return kind(taken)
         except MessageError:
             raise

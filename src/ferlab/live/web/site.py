@@ -10,13 +10,11 @@ from typing import Any
 from ferlab.box import named
 from ferlab.errors import BundleError
 from ferlab.live.parts import Parts, Tuning
-from ferlab.live.run import sha256
 from ferlab.live.settings import PAGE
 from ferlab.live.smooth import PRESETS, preset
 from ferlab.live.web import protocol
 from ferlab.live.web.feed import Feed
 from ferlab.live.web.metrics import Metrics
-from ferlab.runner import Runner
 
 MOST = 8  # clients at a time
 TOLD = 100  # different failures that are told
@@ -80,7 +78,7 @@ def hello(parts: Parts, presets: Mapping[str, Any]) -> dict[str, Any]:
         "type": "hello",
         "labels": list(runner.labels),
         "affect": runner.spec.affect,
-        "model": model(runner),
+        "model": model(parts),
         "detector": {"name": parts.detector.name, "side": settings.side},
         "presets": {name: asdict(each) for name, each in presets.items()},
         "settings": protocol.settings(Tuning.of(settings), presets),
@@ -95,8 +93,9 @@ def hello(parts: Parts, presets: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def model(runner: Runner) -> dict[str, Any]:
-    """What a person may want to know of a model; plain values."""
+def model(parts: Parts) -> dict[str, Any]:
+    """What a person may want to know of the model; plain values."""
+    runner = parts.runner
     try:
         card = runner.card
     except BundleError:  # an exported file may lie alone
@@ -109,6 +108,6 @@ def model(runner: Runner) -> dict[str, Any]:
         "summary": about + str(runner.provenance.get("dataset") or "a dataset that it does not name"),
         "size": runner.spec.size,
         "bytes": sum(file.stat().st_size for file in files),
-        "digest": sha256(runner),
+        "digest": parts.sha256,
         "card": card,
     }
