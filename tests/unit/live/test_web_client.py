@@ -37,6 +37,7 @@ class Site:
         self.parts = SimpleNamespace(gallery=None, pipeline=lambda tuning: Pipeline(self, tuning))
         self.turn, self.hello = ThreadPoolExecutor(1), {"type": "hello"}
         self.failures: list[BaseException] = []
+        self.ending = False
         self.error: Exception | None = None
 
     def answered(self, client: int, answer: Any) -> None:
