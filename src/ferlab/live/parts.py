@@ -1,5 +1,6 @@
 """What pipelines are made of: model, detector and gallery, opened and warm once, for one source or for many."""
 
+import hashlib
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from ferlab.live.pipeline import Pipeline
 from ferlab.live.recognise import Recogniser, recogniser
 from ferlab.live.settings import LiveConfig
 from ferlab.live.smooth import Smoothing
+from ferlab.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Parts:
         runner: the model.
         detector: finds faces; a pipeline has a copy of it, which shares what is large.
         gallery: who is known, or None.
+        sha256: of the file with the model's weights; None if it was not read from one.
 
     Args:
         settings: what to open.
@@ -66,6 +69,7 @@ class Parts:
                 "detect must be yunet for a model whose faces have level eyes, got haar; use detect=yunet"
             )
         Pipeline(self.runner, self.detector, settings.smoothing).warm_up()
+        self.sha256 = sha256(self.runner)
         self.gallery: Gallery | None = None
         self._recognise: Recogniser | None = None
         if settings.identity is not None:
@@ -106,3 +110,12 @@ class Parts:
         if self.settings.blur:
             return min(tuning.score, blur.SCORE), min(tuning.smallest, blur.SMALLEST)
         return tuning.score, tuning.smallest
+
+
+def sha256(runner: Runner) -> str | None:
+    """Of the file with a model's weights; None if it was not read from one."""
+    if runner.path is None:
+        return None
+    file = runner.path / "weights.safetensors" if runner.path.is_dir() else runner.path
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

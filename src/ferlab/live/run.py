@@ -1,6 +1,5 @@
 """A session: the frames of a source with their faces and answers, as they come."""
 
-import hashlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
@@ -23,7 +22,6 @@ from ferlab.live.settings import PAGE, LiveConfig, SmoothConfig
 from ferlab.live.sources import opened
 from ferlab.live.store import Folder, Store
 from ferlab.provenance import command_line, commit, machine, processor
-from ferlab.runner import Runner
 from ferlab.screen import Screen
 
 GIVE_UP = 5  # tries that fail one after the other, after which the session ends
@@ -116,7 +114,6 @@ class Live:
         self.parts = Parts(settings, say)
         self.runner, self.pipeline = self.parts.runner, self.parts.pipeline()
         self.detector = self.pipeline.detector
-        self._sha256 = sha256(self.runner)
         self.drift = Drift(reference_of(self.runner.provenance, len(self.runner.labels)))
         self.tally, self.ended = Tally(), STOP
         self.camera: Camera | None = None
@@ -185,7 +182,7 @@ class Live:
             "commit": commit(),
             "model": {
                 "spec": spec.digest,
-                "sha256": self._sha256,
+                "sha256": self.parts.sha256,
                 "name": self.runner.model.get("name"),
                 "dataset": provenance.get("dataset"),
                 "labels": list(self.runner.labels),
@@ -221,12 +218,3 @@ def live(bundle: str | Path = "ferplus_int8", source: str | int | Path = 0, **se
     smooth = settings.pop("smooth", {})
     smooth = SmoothConfig(**smooth) if isinstance(smooth, dict) else smooth
     return Live(LiveConfig(str(bundle), str(source), smooth=smooth, **settings), Screen(stderr=True).say)
-
-
-def sha256(runner: Runner) -> str | None:
-    """Of the file with a model's weights; None if it was not read from one."""
-    if runner.path is None:
-        return None
-    file = runner.path / "weights.safetensors" if runner.path.is_dir() else runner.path
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

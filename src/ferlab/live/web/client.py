@@ -112,7 +112,7 @@ class Client:
             kind = self.kinds.get(taken["type"])
             if kind is None:
                 known = ", ".join(self.kinds)
-                raise MessageError("message", f"unknown type '{taken['type'][:40]}'; one of: {known}")
+                raise MessageError("message", f"unknown type {protocol.shown(taken['type'])}; one of: {known}")
             return kind(taken)
         except MessageError:
             raise
@@ -123,6 +123,7 @@ class Client:
 
     def _see(self, sent: Sent) -> dict[str, Any]:
         """Answer a frame; it is this client's turn, in the turn's thread."""
+        self.site.cool()
         begun = time.perf_counter()
         if sent.time < self._last:
             text = f"a frame's time must not go back, got {sent.time:g} s after {self._last:g} s; start again"

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 OPEN = ("/", "/page/")  # ferlab's own code, which holds nothing of anybody
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -85,6 +86,8 @@ class Guard:
         answer = self._refused(scope, headers, host) or self._admitted(scope)
         try:
             await (answer or self._app)(scope, receive, safely)
+        except (OSError, WebSocketDisconnect):
+            return  # whoever asked is gone
         except Exception as error:  # one request's, whatever it was
             self._failed(error)
             if scope["type"] == "websocket":

@@ -34,7 +34,7 @@ def addresses() -> list[str]:
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(NOWHERE)
         found.append(probe.getsockname()[0])
-    with suppress(OSError):
+    with suppress(OSError, UnicodeError):  # a name that is none in a network
         found += [str(each[4][0]) for each in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)]
     return [each for each in dict.fromkeys(found) if not ip_address(each).is_loopback]
 
@@ -42,7 +42,7 @@ def addresses() -> list[str]:
 def names() -> frozenset[str]:
     """What this machine is called, itself and in its network."""
     name = socket.gethostname().lower()
-    return frozenset({name, f"{name.partition('.')[0]}.local"})
+    return frozenset({name, f"{name.partition('.')[0]}.local"} if name.isascii() else ())
 
 
 def encryption(hosts: list[str]) -> tuple[ssl.SSLContext, str]:

@@ -84,9 +84,9 @@ def start_of(message: Mapping[str, Any]) -> tuple[str, bool]:
     _known(message, ("source", "mirrored"), "message")
     source, mirrored = message.get("source"), message.get("mirrored")
     if source not in SOURCES:
-        raise MessageError("message", f"a source must be {', '.join(SOURCES)}, got {_shown(source)}")
+        raise MessageError("message", f"a source must be {', '.join(SOURCES)}, got {shown(source)}")
     if not isinstance(mirrored, bool):
-        raise MessageError("message", f"mirrored must be true or false, got {_shown(mirrored)}")
+        raise MessageError("message", f"mirrored must be true or false, got {shown(mirrored)}")
     return str(source), mirrored
 
 
@@ -102,11 +102,12 @@ def tuned(message: Mapping[str, Any], now: Tuning, presets: Mapping[str, Smoothi
         MessageError: a key or a value that means nothing.
     """
     _known(message, ("preset", "smooth", "score", "smallest"), "settings")
-    name, smooth = message.get("preset"), message.get("smooth") or {}
+    name, smooth = message.get("preset"), message.get("smooth")
+    smooth = {} if smooth is None else smooth
     if name is not None and (not isinstance(name, str) or name not in presets):
-        raise MessageError("settings", f"unknown preset {_shown(name)}; {suggest(str(name)[:40], presets)}")
+        raise MessageError("settings", f"unknown preset {shown(name)}; {suggest(str(name)[:40], presets)}")
     if not isinstance(smooth, dict):
-        raise MessageError("settings", f"smooth must be an object, got {_shown(smooth)}")
+        raise MessageError("settings", f"smooth must be an object, got {shown(smooth)}")
     _known(smooth, [each.name for each in fields(Smoothing)], "settings")
     given = {key: value for key, value in smooth.items() if value is not None}
     changed: dict[str, Any] = {k: str(v) if k == "filter" else _number(k, v) for k, v in given.items()}
@@ -158,21 +159,21 @@ def error(failed: MessageError) -> dict[str, Any]:
 
 def encoded(message: Mapping[str, Any]) -> str:
     """A message as text."""
-    return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return json.dumps(message, allow_nan=False, separators=(",", ":"))  # ASCII: half a surrogate is no UTF-8
 
 
 def _known(message: Mapping[str, Any], keys: "list[str] | tuple[str, ...]", about: str) -> None:
     if unknown := message.keys() - {*keys, "type"}:
         name = min(unknown)
-        raise MessageError(about, f"unknown key {_shown(name)}; {suggest(name[:40], keys)}")
+        raise MessageError(about, f"unknown key {shown(name)}; {suggest(name[:40], keys)}")
 
 
 def _number(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LATEST_S:
-        raise MessageError("settings", f"{key} must be a number, got {_shown(value)}")
+        raise MessageError("settings", f"{key} must be a number, got {shown(value)}")
     return value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """What came, short enough for an error."""
-    return f"{json.dumps(value, ensure_ascii=True)[:40]}"
+    return json.dumps(value)[:40]

@@ -14,7 +14,6 @@ import cv2
 from rich.text import Text
 
 from ferlab.live.blur import Blur
-from ferlab.live.kept import Views
 from ferlab.live.parts import Parts
 from ferlab.live.pipeline import Seen
 from ferlab.live.web import lan, protocol
@@ -52,7 +51,7 @@ class Served:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready, self._thread = Event(), Thread(target=self._run, name="page", daemon=True)
         self._error: BaseException | None = None
-        self._views = Views(None, Blur() if parts.settings.blur else None)
+        self._blur = Blur() if parts.settings.blur else None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -87,14 +86,15 @@ class Served:
 
     def show(self, seen: Seen) -> None:
         """Show a frame of the server's own source to all who look; from any thread."""
-        self._views.note(seen)
         spans = {"queue": seen.age_ms, "detector": seen.detector_ms, "classifier": seen.classifier_ms}
         spans |= {"pipeline": seen.pipeline_ms, "server": seen.end_to_end_ms}
         said = protocol.content(seen, spans, self.site.parts.gallery is not None)
         message = {"type": "frame", "id": seen.frame.index, "time": seen.frame.time, **said}
-        picture = b""
+        picture, image = b"", seen.frame.image
+        if self._blur is not None:
+            self._blur.note(seen)
         if self.watched:
-            bgr = cv2.cvtColor(self._views.plain(), cv2.COLOR_RGB2BGR)
+            bgr = cv2.cvtColor(self._blur(image) if self._blur is not None else image, cv2.COLOR_RGB2BGR)
             encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
             picture = protocol.HEADER.pack(seen.frame.index % 2**32, seen.frame.time) + encoded
         self._call(self._publish, message, picture)

@@ -9,14 +9,13 @@ from typing import Any
 
 from ferlab.box import named
 from ferlab.errors import BundleError
+from ferlab.live.heat import cooling
 from ferlab.live.parts import Parts, Tuning
-from ferlab.live.run import sha256
 from ferlab.live.settings import PAGE
 from ferlab.live.smooth import PRESETS, preset
 from ferlab.live.web import protocol
 from ferlab.live.web.feed import Feed
 from ferlab.live.web.metrics import Metrics
-from ferlab.runner import Runner
 
 MOST = 8  # clients at a time
 TOLD = 100  # different failures that are told
@@ -31,6 +30,7 @@ class Site:
         settings, parts: what answers, and how.
         presets: that a client may name.
         turn: one thread, in which frames are answered, one of each client in turn.
+        cool: to be called once a turn.
         metrics: what was done.
         answers: each answer, as text.
         pictures: each frame of the server's own source, with its picture.
@@ -46,6 +46,7 @@ class Site:
         self.settings, self.parts, self._say = parts.settings, parts, say
         self.presets = {**PRESETS, Path(self.settings.preset).name: preset(self.settings.preset)}
         self.turn = ThreadPoolExecutor(1, "turn")
+        self.cool = cooling(self.settings.device, say)
         self.metrics = Metrics()
         self.answers: Feed[str] = Feed()
         self.pictures: Feed[Pictured] = Feed()
@@ -80,7 +81,7 @@ def hello(parts: Parts, presets: Mapping[str, Any]) -> dict[str, Any]:
         "type": "hello",
         "labels": list(runner.labels),
         "affect": runner.spec.affect,
-        "model": model(runner),
+        "model": model(parts),
         "detector": {"name": parts.detector.name, "side": settings.side},
         "presets": {name: asdict(each) for name, each in presets.items()},
         "settings": protocol.settings(Tuning.of(settings), presets),
@@ -95,8 +96,9 @@ def hello(parts: Parts, presets: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def model(runner: Runner) -> dict[str, Any]:
-    """What a person may want to know of a model; plain values."""
+def model(parts: Parts) -> dict[str, Any]:
+    """What a person may want to know of the model; plain values."""
+    runner = parts.runner
     try:
         card = runner.card
     except BundleError:  # an exported file may lie alone
@@ -109,6 +111,6 @@ def model(runner: Runner) -> dict[str, Any]:
         "summary": about + str(runner.provenance.get("dataset") or "a dataset that it does not name"),
         "size": runner.spec.size,
         "bytes": sum(file.stat().st_size for file in files),
-        "digest": sha256(runner),
+        "digest": parts.sha256,
         "card": card,
     }
