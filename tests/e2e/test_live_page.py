@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     assert [line.split()[0] for line in told] == ["model", "faces", "page", "Ctrl-C", "seen"], told
 
 
-def fetched(page: Page, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE_S)
-    connection.request("GET", path, headers={key.replace("_", "-"): value for key, value in headers.items()})
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
-    return answer.status, {key.lower(): value for key, value in answer.getheaders()}, content
+def fetched(
+    page: Page, path: str, context: ssl.SSLContext | None = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and content of an answer, with TLS if there is a context."""
+    kind = http.client.HTTPConnection if context is None else partial(http.client.HTTPSConnection, context=context)
+    with closing(kind("127.0.0.1", page.port, timeout=PATIENCE_S)) as connection:
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
 
 
 def closed(socket: Any, code: int | None = None) -> int:
@@ -78,11 +80,8 @@ def refused(connecting: Callable[[], Any]) -> int:
 def upgraded(page: Page, path: str, host: str) -> int:
     """The status of a WebSocket's handshake with this host, which its client does not let one choose."""
     key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
-    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE_S)
-    connection.request("GET", f"/{path}", headers={"Host": host, "Upgrade": "websocket", "Connection": "Upgrade"} | key)
-    status = connection.getresponse().status
-    connection.close()
-    return status
+    headers = {"Host": host, "Upgrade": "websocket", "Connection": "Upgrade", **key}
+    return fetched(page, f"/{path}", None, **headers)[0]
 
 
 def counted(page: Page) -> dict[str, float]:
@@ -328,17 +327,15 @@ def test_a_phone_needs_the_token_and_gets_encryption(tmp_path: Path) -> None:
         assert (address.scheme, address.hostname) == ("https", lan.addresses()[0])
         token = address.query.removeprefix("token=")
 
-        def get(path: str, **headers: str) -> http.client.HTTPResponse:
-            connection = http.client.HTTPSConnection("127.0.0.1", page.port, context=unchecked, timeout=PATIENCE_S)
-            connection.request("GET", path, headers=headers)
-            return connection.getresponse()
+        def get(path: str, **headers: str) -> tuple[int, dict[str, str]]:
+            return fetched(page, path, unchecked, **headers)[:2]
 
-        assert get("/").status == get("/metrics").status == get(f"/?token={token}x").status == 401
-        answer = get(f"/?token={token}")
-        assert (answer.status, answer.headers["location"]) == (303, "/")
-        cookie = answer.headers["set-cookie"].partition(";")[0]
-        assert {"HttpOnly", "Secure", "SameSite=strict"} <= set(answer.headers["set-cookie"].split("; "))
-        assert get("/metrics", Cookie=cookie).status == get("/metrics", Authorization=f"Bearer {token}").status == 200
+        assert [get(path)[0] for path in ("/", "/metrics", f"/?token={token}x")] == [401] * 3
+        status, headers = get(f"/?token={token}")
+        assert (status, headers["location"]) == (303, "/")
+        cookie, *rest = headers["set-cookie"].split("; ")
+        assert {"HttpOnly", "Secure", "SameSite=strict"} <= set(rest)
+        assert get("/metrics", Cookie=cookie)[0] == get("/metrics", Authorization=f"Bearer {token}")[0] == 200
         assert refused(lambda: encrypted(page, unchecked)) == 401
         with encrypted(page, unchecked, Cookie=cookie) as socket:
             assert Client(socket).answer(1, 0.0, jpeg(1))["type"] == "answer"

@@ -90,7 +90,7 @@ def watch(settings: LiveConfig, address: "Address | None", screen: Screen, stopp
             page = held.enter_context(Served(address, watched.parts, screen.say))
             if not is_camera(settings.source):
                 page.wait(lambda: stopped() or page.watched)  # it would be over before the page is open
-        held.callback(lambda: watched.tally.frames and screen.say(*closing_lines(watched)))
+        held.callback(summed_up, watched, screen)
         for seen in held.enter_context(closing(iter(watched))):
             if settings.out == "-":
                 print_json(plain(seen, settings.top, settings.names), sys.stdout)
@@ -150,6 +150,12 @@ class Changes:
         for known in (self._shown, self._named):
             while len(known) > REMEMBERED:
                 del known[min(known)]
+
+
+def summed_up(watched: "Live", screen: Screen) -> None:
+    """Say what was seen, if anything was."""
+    if watched.tally.frames:
+        screen.say(*closing_lines(watched))
 
 
 def closing_lines(watched: "Live") -> list[str]:

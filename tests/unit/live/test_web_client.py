@@ -36,6 +36,7 @@ class Site:
         self.settings, self.presets, self.metrics = LiveConfig(), PRESETS, Metrics()
         self.parts = SimpleNamespace(gallery=None, pipeline=lambda tuning: Pipeline(self, tuning))
         self.turn, self.hello = ThreadPoolExecutor(1), {"type": "hello"}
+        self.cool = lambda: None
         self.failures: list[BaseException] = []
         self.ending = False
         self.error: Exception | None = None

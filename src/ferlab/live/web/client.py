@@ -151,6 +151,7 @@ class Client:
 
     def _see(self, sent: Sent) -> tuple[Seen, dict[str, Any]]:
         """Answer a frame; it is this client's turn, in the turn's thread."""
+        self.site.cool()
         begun = time.perf_counter()
         if sent.time < self._last:
             text = f"a frame's time must not go back, got {sent.time:g} s after {self._last:g} s; start again"

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ferlab.box import named
 from ferlab.errors import BundleError
 from ferlab.live.encrypted import session_key
+from ferlab.live.heat import cooling
 from ferlab.live.parts import Parts, Tuning
 from ferlab.live.settings import PAGE, LiveConfig
 from ferlab.live.smooth import PRESETS, preset
@@ -39,6 +40,7 @@ class Site:
         settings, parts: what answers, and how.
         presets: that a client may name.
         turn: one thread, in which frames are answered, one of each client in turn.
+        cool: to be called once a turn.
         metrics: what was done.
         answers: each answer, as text.
         pictures: each frame of the server's own source, with its picture.
@@ -63,6 +65,7 @@ class Site:
         self.ending = False
         self.presets = {**PRESETS, Path(self.settings.preset).name: preset(self.settings.preset)}
         self.turn = ThreadPoolExecutor(1, "turn")
+        self.cool = cooling(self.settings.device, say)
         self.metrics = Metrics()
         self.answers: Feed[str] = Feed()
         self.pictures: Feed[Pictured] = Feed()

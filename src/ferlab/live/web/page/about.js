@@ -11,7 +11,7 @@ export function model(hello) {
   ];
   by("model-facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", "", name), make("dd", "", String(value))]));
   by("model-card").textContent = it.card || "This model has no card.";
-  by("model").textContent = `${it.name} · ${parts(detector)}`;
+  by("model-text").textContent = `${it.name} · ${parts(detector)}`;
   by("model").title = "What this model is, and its card";
   by("model").hidden = false;
   by("model").addEventListener("click", () => by("model-dialog").showModal());

@@ -13,25 +13,30 @@ export class Annotate {
     Object.assign(this, { labels, palette, on, open: new Map(), recording: false });
     by("annotate-event").addEventListener("click", () => this.press("event"));
     by("annotate-exclude").addEventListener("click", () => this.press("exclude"));
-    const buttons = labels.slice(0, DIGITS).map((label, i) => this.button(label, i));
-    by("annotate-labels").replaceChildren(...buttons);
+    by("annotate-labels").replaceChildren(...labels.map((label, i) => this.button(label, i)));
+    by("annotate-title").hidden = !labels.length;
     this.show();
   }
 
   button(label, i) {
     const button = make("button"), swatch = make("span", "swatch");
     button.type = "button";
-    Object.assign(button.dataset, { key: i + 1, says: `Label: ${label}`, label });
+    Object.assign(button.dataset, { says: `Label: ${label}`, label });
+    if (i < DIGITS) {
+      button.dataset.key = i + 1;
+      button.append(make("kbd", "", String(i + 1)));
+    }
     swatch.style.backgroundColor = this.palette.get(label);
-    button.append(make("kbd", "", String(i + 1)), swatch, make("span", "", label));
+    button.append(swatch, make("span", "", label));
     button.addEventListener("click", () => this.press("label", label));
     return button;
   }
 
   /** A recording begins or ends: spans end with it. */
-  record(on) {
+  record(on, folder) {
     if (on === this.recording) return;
     this.recording = on;
+    this.folder = folder;
     this.open.clear();
     if (on) {
       by("annotated-list").replaceChildren();
@@ -44,7 +49,7 @@ export class Annotate {
   show() {
     const track = this.on.selected();
     by("annotate-hint").textContent = this.recording
-      ? "Annotations are kept in the recording, with the time of the frame that is shown."
+      ? `Kept in ${this.folder ?? "the recording"}, with the time of the frame that is shown.`
       : "Annotations belong to a recording: start one with R.";
     by("annotate-title").textContent = track == null ? "Label of the selected face" : `Label of face #${track}`;
     by("annotate-exclude").setAttribute("aria-pressed", this.open.has("exclude"));
@@ -69,6 +74,7 @@ export class Annotate {
     const { kind, label, track } = annotation;
     const line = make("li"), swatch = make("span", "swatch");
     if (label) swatch.style.backgroundColor = this.palette.get(label);
+    else swatch.hidden = true;
     const until = make("span", "dim", kind === "event" ? "" : "until now");
     const who = track == null ? [] : [make("span", "who", `#${track}`)];
     line.append(make("time", "", clock(time, true)), ...who, swatch, make("span", "label", label ?? kind), until);

@@ -33,10 +33,9 @@ export class Loop {
     this.end();
     this.source = source;
     this.announce();
-    const { epoch } = this;
     let count = 0;
     source.each((frame) => {
-      if (epoch !== this.epoch) return;
+      if (source !== this.source) return;
       const came = Math.max(1, count ? frame.count - count : 1);
       count = frame.count;
       this.counts.camera += came;
@@ -48,6 +47,7 @@ export class Loop {
   /** Take no more; what is on its way is not painted. */
   end() {
     this.epoch += 1;
+    if (this.source) this.engine.send({ type: "stop" }).catch(() => {});
     this.source?.stop();
     this.source = this.waiting = null;
     this.release("ready");
@@ -61,8 +61,7 @@ export class Loop {
     this.waiting = null;
     this.release("ready");
     this.announce();
-    const { epoch, source } = this;
-    if (source.kind === "picture") source.each((frame) => epoch === this.epoch && this.came(frame));
+    if (this.source.kind === "picture") this.source.each((frame) => this.came(frame));
   }
 
   /** The connection is lost, or back. */

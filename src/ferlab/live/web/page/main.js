@@ -104,11 +104,12 @@ function begun(opened) {
     numbers: new Numbers(by, loop),
     controls: new Controls(by("settings"), settle, () => source?.kind === "picture" && loop.again()),
     annotate: new Annotate(hello.labels, palette, { send, time, selected, refused: (text) => toast(text, "error") }),
-    recording: new Recording(stage, hello.can, { send, say: toast, changed: (on) => parts.annotate.record(on) }),
+    recording: new Recording(stage, hello.can, { send, say: toast, changed: (on, folder) => parts.annotate.record(on, folder) }),
   };
   by("affect").hidden = !hello.affect;
   by("tab-history").hidden = !hello.labels.length;
   by("tab-annotate").hidden = !hello.can.record;
+  by("tab-settings").hidden = hello.can.source === "server"; // which is the same for all who look
   parts.controls.begin(hello);
   model(hello);
   if (hello.can.enroll) enrolment({ selected, send, say: toast });
@@ -119,16 +120,15 @@ function begun(opened) {
   status();
 }
 
-/** Ask for other settings; the sliders go back to what is in force if they are refused. */
+/** Ask for other settings; gives those in force, which are the old ones if they are refused. */
 async function settle(settings) {
   try {
     parts.inForce = await engine.send({ type: "settings", ...settings });
-    parts.controls.take(parts.inForce);
   } catch (error) {
-    if (error.lost) return; // they are sent again when the connection is back
+    if (error.lost) return null; // they are sent again when the connection is back
     toast(error.message, "error");
-    parts.controls.take(parts.inForce);
   }
+  return parts.inForce;
 }
 
 /** What the engine says by itself. */
@@ -165,8 +165,8 @@ function back() {
   if (!parts) return;
   const { hello } = engine;
   if (hello.version !== parts.hello.version || hello.model.digest !== parts.hello.model.digest) return location.reload();
-  parts.loop.pause(false);
-  settle(parts.controls.settings);
+  if (hello.can.source === "server") return;
+  parts.controls.ask();
 }
 
 // ---- sources
@@ -236,6 +236,7 @@ function stop(idle = true) {
   attempt += 1;
   forget();
   cover("idle");
+  drawAll();
   status();
 }
 
@@ -262,7 +263,7 @@ function forget() {
 
 /** The start button: starts and stops a camera, plays and pauses a video. */
 function pressed() {
-  if (source?.kind === "camera") return stop();
+  if (source?.kind === "camera" || ["starting", "opening"].includes(page.dataset.state)) return stop();
   if (source?.kind !== "video") return startCamera();
   if (source.video.ended) restart();
   if (source.video.paused) source.video.play();
@@ -317,7 +318,7 @@ function reselected() {
 
 function tick() {
   ticks += 1;
-  if (ticks % 2) drawFaces();
+  if (ticks % 2 && last) drawFaces();
   else if (parts.fresh) {
     parts.fresh = false;
     parts.timeline.draw(selection.track, look);
@@ -331,9 +332,9 @@ function tick() {
 }
 
 function drawFaces() {
-  if (!last || by("faces").hidden) return;
-  parts.bars.draw(last.faces, selection.track, performance.now());
-  parts.affect?.draw(last.faces, selection.track, look);
+  if (by("faces").hidden) return;
+  if (last) parts.bars.draw(last.faces, selection.track, performance.now());
+  parts.affect?.draw(last?.faces ?? [], selection.track, look);
 }
 
 function drawAll() {
@@ -363,16 +364,17 @@ function watched() {
 /** The line that says where it stands, and the start button. */
 function status() {
   const { connection, state } = page.dataset, plays = source?.kind === "video" ? source.video : null;
-  const now = connection === "lost" ? "lost" : !engine ? "warming" : state !== "running" ? "ready" : plays?.paused ? "paused" : "live";
+  const runs = state !== "running" ? "ready" : plays?.ended ? "ended" : plays?.paused ? "paused" : source?.kind === "picture" ? "picture" : "live";
+  const now = connection === "lost" ? "lost" : engine ? runs : "warming";
   page.dataset.status = now;
-  const live = source?.kind === "picture" ? "picture" : "live";
-  write(by("status-text"), { lost: "connection lost", warming: "warming up", ready: "ready", paused: "paused", live }[now]);
-  const [text, icon] = plays
-    ? plays.ended ? ["Play again", "play"] : plays.paused ? ["Play", "play"] : ["Pause", "pause"]
+  write(by("status-text"), { lost: "connection lost", warming: "warming up" }[now] ?? now);
+  const starting = ["starting", "opening"].includes(state);
+  const [text, icon] = starting ? ["Cancel", "stop"]
+    : plays ? { live: ["Pause", "pause"], paused: ["Play", "play"] }[runs] ?? ["Play again", "play"]
     : source?.kind === "camera" ? ["Stop", "stop"] : ["Start", "play"];
   write(by("start-text"), text);
   put(by("start-icon"), "href", `#i-${icon}`);
-  put(by("start"), "title", `${source ? text : "Start the camera"} (Space)`);
+  put(by("start"), "title", `${text === "Start" ? "Start the camera" : text} (Space)`);
 }
 
 /** What tests and the curious may read at window.ferlab. */

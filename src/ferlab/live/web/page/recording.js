@@ -3,7 +3,7 @@
 import { by, clock } from "ferlab/dom.js";
 
 export class Recording {
-  /** on: {send(message), say(text, kind), changed(on)}; stage: see stage.js; can: what the hello says. */
+  /** on: {send(message), say(text, kind), changed(on, folder)}; stage: see stage.js; can: what the hello says. */
   constructor(stage, can, on) {
     Object.assign(this, { stage, can, on, running: false });
     by("record").hidden = !can.record;
@@ -29,9 +29,11 @@ export class Recording {
     by("record-text").textContent = on ? "Stop recording" : "Record";
     by("record").title = `${on ? "Stop recording" : "Record"} (R)`;
     by("recording-badge").hidden = !on;
+    by("recording-badge").title = folder ?? "";
+    by("recording-folder").textContent = (folder ?? "").split(/[\\/]/).at(-1);
     document.documentElement.dataset.recording = on;
     this.tick();
-    this.on.changed(on);
+    this.on.changed(on, folder);
   }
 
   /** The connection is lost, and the recording with it. */

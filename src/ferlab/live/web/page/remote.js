@@ -23,7 +23,7 @@ class Remote {
     this.hello = null;
     this.flying = new Map(); // id of a frame -> {resolve, reject}
     this.asked = new Map(Object.keys(REPLY).map((kind) => [kind, []])); // kind of a message -> those that wait
-    this.tries = this.starts = 0;
+    this.tries = this.sources = 0;
     this.order = Promise.resolve();
     this.warm = new Promise((resolve) => (this.greeted = resolve));
     window.addEventListener("online", () => this.waits && this.connect());
@@ -36,13 +36,13 @@ class Remote {
 
   /** The answer to a frame {id, time in s, canvas}; an Error says why there is none. */
   async answer({ id, time, canvas }) {
-    const { starts, order } = this;
+    const { sources, order } = this;
     let sent;
     this.order = new Promise((resolve) => (sent = resolve));
     try {
       const jpeg = await encoded(canvas);
       await order; // the frame before may take longer to encode, and must go first
-      if (starts !== this.starts) throw new Lost("another source began");
+      if (sources !== this.sources) throw new Lost("its source is over");
       return this.asking((waiting) => {
         this.transmit(framed(id, time, jpeg));
         this.flying.set(id, waiting);
@@ -55,7 +55,7 @@ class Remote {
   /** Send a control message; gives the reply, null for one that has none. An Error says why it was refused. */
   async send(message) {
     const waiting = this.asked.get(message.type);
-    if (message.type === "start") this.starts += 1;
+    if (["start", "stop"].includes(message.type)) this.sources += 1;
     if (!waiting) {
       this.transmit(JSON.stringify(message));
       return null;

@@ -27,14 +27,18 @@ export class Bars {
         this.cards.delete(track);
       }
     }
-    this.none.hidden = this.cards.size > 0;
+    this.shown();
     this.list.classList.toggle("many", this.cards.size > this.whole);
   }
 
   clear() {
     this.cards.clear();
     this.list.replaceChildren();
-    this.none.hidden = false;
+    this.shown();
+  }
+
+  shown() {
+    this.none.hidden = this.cards.size > 0;
   }
 
   added(track) {
@@ -79,7 +83,7 @@ export class Bars {
       const share = face.expression?.[name] ?? 0, row = card.rows[i];
       row.fill.style.transform = `scaleX(${share.toFixed(3)})`;
       write(row.value, `${Math.round(100 * share)} %`);
-      row.element.classList.toggle("first", name === face.label);
+      row.element.classList.toggle("top", name === face.label);
     });
   }
 }
