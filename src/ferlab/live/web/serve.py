@@ -65,8 +65,9 @@ class Served:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.should_exit = True
+        self.site.ending = self._server.should_exit = True
         self._thread.join(END_S)
+        self.site.close()
         self.site.turn.shutdown(wait=False, cancel_futures=True)
         self.address.socket.close()
 

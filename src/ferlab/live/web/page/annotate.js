@@ -13,17 +13,21 @@ export class Annotate {
     Object.assign(this, { labels, palette, on, open: new Map(), recording: false });
     by("annotate-event").addEventListener("click", () => this.press("event"));
     by("annotate-exclude").addEventListener("click", () => this.press("exclude"));
-    const buttons = labels.slice(0, DIGITS).map((label, i) => this.button(label, i));
-    by("annotate-labels").replaceChildren(...buttons);
+    by("annotate-labels").replaceChildren(...labels.map((label, i) => this.button(label, i)));
+    by("annotate-title").hidden = !labels.length;
     this.show();
   }
 
   button(label, i) {
     const button = make("button"), swatch = make("span", "swatch");
     button.type = "button";
-    Object.assign(button.dataset, { key: i + 1, says: `Label: ${label}`, label });
+    Object.assign(button.dataset, { says: `Label: ${label}`, label });
+    if (i < DIGITS) {
+      button.dataset.key = i + 1;
+      button.append(make("kbd", "", String(i + 1)));
+    }
     swatch.style.backgroundColor = this.palette.get(label);
-    button.append(make("kbd", "", String(i + 1)), swatch, make("span", "", label));
+    button.append(swatch, make("span", "", label));
     button.addEventListener("click", () => this.press("label", label));
     return button;
   }

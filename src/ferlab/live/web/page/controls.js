@@ -17,9 +17,12 @@ const SMOOTH = [
 const ADAPTIVE = ["snap", "transition"];
 
 export class Controls {
-  /** panel: the element. send(settings): asks the engine; gives a promise. changed(settings): they are in force. */
+  /**
+   * panel: the element. send(settings): a promise of those that the engine has in force, null where it cannot say.
+   * changed(settings): others are.
+   */
   constructor(panel, send, changed) {
-    Object.assign(this, { panel, send, changed, sliders: new Map() });
+    Object.assign(this, { panel, send, changed, sliders: new Map(), version: 0 });
   }
 
   /** Build what a hello says there is. */
@@ -32,8 +35,12 @@ export class Controls {
     this.show();
   }
 
-  /** What the engine says is in force. */
-  take({ preset, smooth, score, smallest }) {
+  /** Ask the engine for what the sliders say; they show what it makes of it, unless they were moved meanwhile. */
+  async ask() {
+    const { version } = this;
+    const found = await this.send(this.settings);
+    if (!found || version !== this.version) return;
+    const { preset, smooth, score, smallest } = found;
     this.settings = { preset, smooth, score, smallest };
     this.show();
     this.changed(this.settings);
@@ -129,9 +136,10 @@ export class Controls {
 
   /** Show it at once, and ask for it when the slider rests. */
   soon() {
+    this.version += 1;
     this.show();
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.send(this.settings), AFTER);
+    this.timer = setTimeout(() => this.ask(), AFTER);
   }
 
   show() {
@@ -140,7 +148,7 @@ export class Controls {
     this.filter.value = smooth.filter;
     for (const [key, { row, input, show }] of this.sliders) {
       const value = smooth[key] ?? this.settings[key];
-      if (document.activeElement !== input || Number(input.value) !== value) input.value = value;
+      if (Number(input.value) !== value) input.value = value;
       show(value);
       row.hidden = (ADAPTIVE.includes(key) && smooth.filter !== "adaptive") || (key === "window" && smooth.filter === "none");
     }

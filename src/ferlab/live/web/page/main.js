@@ -120,16 +120,15 @@ function begun(opened) {
   status();
 }
 
-/** Ask for other settings; the sliders go back to what is in force if they are refused. */
+/** Ask for other settings; gives those in force, which are the old ones if they are refused. */
 async function settle(settings) {
   try {
     parts.inForce = await engine.send({ type: "settings", ...settings });
-    parts.controls.take(parts.inForce);
   } catch (error) {
-    if (error.lost) return; // they are sent again when the connection is back
+    if (error.lost) return null; // they are sent again when the connection is back
     toast(error.message, "error");
-    parts.controls.take(parts.inForce);
   }
+  return parts.inForce;
 }
 
 /** What the engine says by itself. */
@@ -167,7 +166,7 @@ function back() {
   const { hello } = engine;
   if (hello.version !== parts.hello.version || hello.model.digest !== parts.hello.model.digest) return location.reload();
   if (hello.can.source === "server") return;
-  settle(parts.controls.settings);
+  parts.controls.ask();
 }
 
 // ---- sources

@@ -26,7 +26,7 @@ export class Timeline {
     this.axes(ctx, area, height, look);
     const past = this.past.tracks.get(selected);
     if (past && this.past.names.length) this.layers(ctx, past.moments, area, x);
-    else if (past) this.lines(ctx, past.moments, area, x);
+    else if (past) this.lines(ctx, past.moments, area, x, look);
     numbers.forEach((number, i) => {
       const top = area.bottom + BETWEEN + i * (ROW + BETWEEN);
       this.strip(ctx, number, top, x, look, number === selected);
@@ -72,17 +72,22 @@ export class Timeline {
     });
   }
 
-  lines(ctx, moments, area, x) {
+  lines(ctx, moments, area, x, look) {
     const middle = (area.top + area.bottom) / 2, reach = (area.bottom - area.top) / 2;
     ctx.lineWidth = 2;
-    for (const [key, colour] of AFFECT) {
-      ctx.strokeStyle = colour;
+    ctx.textAlign = "left";
+    ctx.textBaseline = "top";
+    AFFECT.forEach(([key, colour], i) => {
+      ctx.strokeStyle = ctx.fillStyle = colour;
+      ctx.fillRect(area.left + 4 + 76 * i, area.top + 5, 10, 3);
+      ctx.fillStyle = look.ink;
+      ctx.fillText(key, area.left + 18 + 76 * i, area.top);
       for (const [from, to] of runs(moments)) {
         ctx.beginPath();
         for (let i = from; i < to; i += 1) ctx.lineTo(x(moments[i].time), middle - reach * (moments[i][key] ?? 0));
         ctx.stroke();
       }
-    }
+    });
   }
 
   /** The labels of a face, one after the other. */
