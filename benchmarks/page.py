@@ -106,7 +106,7 @@ def main(overrides: list[str]) -> None:
 
     from browser import chromium
     from browser.camera import numbered, write
-    from browser.served import served
+    from e2e.page import served
     from ferlab import config
 
     given = dict(override.split("=", 1) for override in overrides)

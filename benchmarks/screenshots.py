@@ -32,7 +32,7 @@ def main(overrides: list[str]) -> None:
 
     from browser import chromium
     from browser.camera import drawn, write
-    from browser.served import served
+    from e2e.page import served
 
     given = dict(override.split("=", 1) for override in overrides)
     out = Path(given.get("out", Path(__file__).parents[1] / "docs"))

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from e2e.page import Page, served
+
 from . import camera, chromium
-from .served import Served, served
 from .watched import PATIENCE_MS
 
 
@@ -43,10 +44,12 @@ def browser(playwright: Any, executable: str, folder: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="package")
-def server(folder: Path) -> Iterator[Served]:
+def server(folder: Path) -> Iterator[Page]:
     """`ferlab live` with the model in the box, which answers fast; Haar finds the drawn face and needs no file."""
-    with served(folder, "detect=haar", "preset=fast", f"out={folder / 'recordings'}") as started:
-        yield started
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FERLAB_CACHE", str(folder / "cache"))
+        with served(folder, "detect=haar", "preset=fast", "record=overlay", "show=[box,label]", "out=recordings") as started:
+            yield started
 
 
 @dataclass
@@ -70,7 +73,7 @@ class Visit:
 
 
 @pytest.fixture
-def visits(browser: Any, server: Served) -> Iterator[Any]:
+def visits(browser: Any, server: Page) -> Iterator[Any]:
     """words of `browser.new_context` -> a Visit to the server's page; none may end with an error, or ask elsewhere.
 
     `before` the page is opened, scripts are put into it, and others are called with it.

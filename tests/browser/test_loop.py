@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from e2e.page import served
+
 from . import camera
-from .served import served
 from .watched import PAINTS, Wire, await_paints, paints, until
 
 FRAMES_AFTER = """(count) => new Promise((resolve) => {
@@ -89,7 +90,7 @@ def test_the_page_goes_on_when_the_server_comes_back(visits: Any, folder: Path) 
         page = visit.page
         page.click("#begin")
         await_paints(page, 5)
-        assert first.end() == 0
+        assert first.end()[0] == 0
     until(page, "document.documentElement.dataset.connection === 'lost'")
     page.wait_for_selector("#lost", state="visible")
     assert "Trying again" in page.inner_text("#lost")

@@ -10,8 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from e2e.page import PATIENCE_S
+
 from .camera import LEVELS, number_in, number_of
-from .served import PATIENCE_S
 
 # Two tests, another's Chromium and a training may share two cores: what is waited for comes in a second or two if not.
 PATIENCE_MS = 60_000
