@@ -5,7 +5,10 @@ import { keep, kept } from "ferlab/kept.js";
 
 const NAMES = { " ": "Space" };
 
-/** Of buttons with data-key, and more, [{key, name, act}] without a button. Gives a function that lists what there is. */
+/**
+ * Of buttons with data-key, and more, [{key, name, act, off}] without a button; off() says that one is not there now.
+ * Gives a function that lists what there is.
+ */
 export function begin(more) {
   const on = by("keys-on");
   on.checked = kept("keys", "on") === "on";
@@ -13,7 +16,7 @@ export function begin(more) {
   hint();
   document.addEventListener("keydown", (event) => {
     if (!taken(event, on.checked)) return;
-    const extra = more.find((each) => each.key === event.key.toLowerCase());
+    const extra = there(more).find((each) => each.key === event.key.toLowerCase());
     const button = buttons().find((each) => each.dataset.key === event.key.toLowerCase());
     if (!extra && !button) return;
     event.preventDefault();
@@ -21,7 +24,7 @@ export function begin(more) {
     else button.click();
   });
   by("help").addEventListener("click", () => {
-    list(more);
+    list(there(more));
     by("keys-dialog").showModal();
   });
   return hint;
@@ -38,6 +41,10 @@ function taken(event, on) {
 
 function buttons() {
   return [...document.querySelectorAll("button[data-key]")].filter((each) => !each.hidden && !each.disabled);
+}
+
+function there(more) {
+  return more.filter((each) => !each.off?.());
 }
 
 /** Say each key where its button is pointed at, and to screen readers. */

@@ -75,7 +75,7 @@ by("picture").addEventListener("click", (event) => {
 });
 const hint = keys.begin([
   { key: "n", name: "Select the next face", act: () => selection.next() },
-  { key: "l", name: "Next smoothing preset", act: () => parts?.controls.next() },
+  { key: "l", name: "Next smoothing preset", act: () => parts?.controls.next(), off: () => by("tab-settings").hidden },
 ]);
 navigator.mediaDevices?.addEventListener?.("devicechange", listCameras);
 listCameras();
