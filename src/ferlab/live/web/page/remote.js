@@ -175,10 +175,7 @@ function framed(id, time, jpeg) {
 
 /** A canvas as JPEG, an ArrayBuffer. */
 async function encoded(canvas) {
-  const how = { type: "image/jpeg", quality: QUALITY };
-  const blob = canvas.convertToBlob
-    ? await canvas.convertToBlob(how)
-    : await new Promise((resolve) => canvas.toBlob(resolve, how.type, how.quality));
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
   if (!blob) throw new Error("this browser cannot make a JPEG of the frame");
   return blob.arrayBuffer();
 }
