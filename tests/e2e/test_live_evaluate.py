@@ -88,6 +88,29 @@ def test_a_recorded_session_is_scored_like_its_clip(tmp_path: Path, bundle, clip
     assert session["unsmoothed"] == pytest.approx(clips["raw"], nan_ok=True)
 
 
+def test_a_session_is_scored_on_what_was_noted_in_it(tmp_path: Path, bundle, clip, capsys) -> None:
+    path, said = clip
+    folder = tmp_path / "s"
+    assert main(["live", f"bundle={tmp_path / 'run'}", f"source={path}", "detect=none", "preset=raw",
+                 f"out={folder}"]) == 0  # fmt: skip
+    assert evaluate(f"session={folder}", f"out={tmp_path / 'a'}") == 2
+    assert "session must have its truth, got none in" in capsys.readouterr().err
+    noted = "kind,start,end,track,label\nlabel,0,1,0,happiness\nlabel,1,,0,sadness\nevent,0.55,,,<b>loud\n"
+    (folder / "annotations.csv").write_text(f"{noted}exclude,1.45,1.75,,\n")
+    assert evaluate(f"session={folder}", f"out={tmp_path / 'a'}") == 0
+    assert "0.3 s excluded" in capsys.readouterr().out.replace("\n", " ")
+    (model,) = json.loads((tmp_path / "a" / "live_evaluate.json").read_text())["models"]
+    counted = [i for i in range(20) if not 15 <= i <= 17]
+    right = [said[i] == ("happiness" if i < 10 else "sadness") for i in counted]
+    assert model["scores"]["as shown"]["accuracy"] == pytest.approx(np.mean(right))
+    assert model["annotations"] == [{"clip": "s", "events": [[0.55, "<b>loud"]], "excluded": [[1.45, 1.75]]}]
+    assert [(each["track"], each["start"]) for each in model["timelines"]] == [(0, 0.0), (0, 1.8)]
+    page = (tmp_path / "a" / "live_evaluate.html").read_text()
+    assert "<dt>0.55 s</dt><dd>&lt;b&gt;loud</dd>" in page
+    assert "1.45–1.75 s" in page
+    assert "face 0, 1.8–2.0 s" in page
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -97,7 +120,7 @@ def test_a_recorded_session_is_scored_like_its_clip(tmp_path: Path, bundle, clip
         (["bundle=nowhere/*", "clips=clips"], 1, "bundle must be bundles, runs or exported files, got none at"),
         (["bundle=run", "clips=clips", "presets=[stabel]"], 2, "did you mean 'stable'"),
         (["bundle=run", "clips=clips", "response=0"], 2, "response must be above 0"),
-        (["session=s"], 2, "session must have its truth, got nothing; add truth=…"),
+        (["session=s"], 1, "session must be a folder of ferlab live"),
         (["session=s", "truth=t.csv", "bundle=run"], 2, "session must stand alone"),
         (["session=s", "truth=t.csv"], 1, "session must be a folder of ferlab live"),
         (["bundle=run", "clips=clips", "truth=wrong.csv"], 1, "did you mean 'happiness'"),

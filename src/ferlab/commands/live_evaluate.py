@@ -79,10 +79,8 @@ class LiveEvaluateConfig:
         if self.session is not None:
             if self.bundle is not None or self.clips is not None:
                 raise ConfigError("session must stand alone, got bundle or clips too; leave them out")
-            if self.truth is None:
-                raise ConfigError("session must have its truth, got nothing; add truth=…")
         elif self.clips is None:
-            raise ConfigError("'clips' must be given, got nothing; add clips=…, or session=… and truth=…")
+            raise ConfigError("'clips' must be given, got nothing; add clips=…, or session=…")
 
     def live(self, bundle: Path, clip: Path) -> LiveConfig:
         """How `ferlab live` would be asked to watch a clip."""
@@ -115,13 +113,18 @@ def evaluate(invocation: "Invocation") -> None:
 
 
 def _of_session(settings: LiveEvaluateConfig, busy: float | None) -> "Evaluation":
-    from ferlab.live.recorded import RAW, SHOWN, read_session
+    from ferlab.live.annotations import ANNOTATIONS
+    from ferlab.live.recorded import RAW, SHOWN, read_session, session_labels
     from ferlab.live.report import Evaluation, Model
     from ferlab.live.scoring import courses
 
     folder = Path(str(settings.session)).expanduser()
-    recording = read_session(folder, Path(str(settings.truth)).expanduser())
-    _check_known([recording], settings)
+    truth = folder / ANNOTATIONS if settings.truth is None else Path(settings.truth).expanduser()
+    if settings.truth is None and not truth.exists():
+        session_labels(folder)  # it says so if that is no session, or an encrypted one
+        raise ConfigError(f"session must have its truth, got none in {folder}; add truth=…, or annotate it in the page")
+    recording = read_session(folder, truth)
+    _check_known([recording], truth)
     found = {way: [courses(recording, lambda moment, way=way: moment.told[way])] for way in (RAW, SHOWN)}  # type: ignore[misc]
     model = Model(recording.clip, {"session": str(folder)}, [recording], found, {})
     return Evaluation([model], {}, {**asdict(settings), "detector": None}, {}, busy)
@@ -172,7 +175,7 @@ def _model(
         runner = watched.runner
         about = {"path": str(runner.path), "spec": runner.spec.digest, "model": runner.model.get("name"),
                  "trained on": runner.provenance.get("dataset")}  # fmt: skip
-    _check_known(recordings, settings)
+    _check_known(recordings, settings.truth)
     peak = peak_mb()
     presets = {each: PRESETS[each] for each in settings.presets}
     curves = _curves(recordings, settings) if settings.sweep else {}
@@ -189,9 +192,9 @@ def _curves(recordings: "Sequence[Recording]", settings: LiveEvaluateConfig) -> 
     }
 
 
-def _check_known(recordings: "Sequence[Recording]", settings: LiveEvaluateConfig) -> None:
+def _check_known(recordings: "Sequence[Recording]", truth: Path | str | None) -> None:
     if not any(moment.known for each in recordings for moment in each.moments):
-        where = settings.truth or "their truth"
+        where = truth or "their truth"
         raise DataError(f"frames must have a truth, got none that {where} knows; check its frame numbers or times")
 
 

@@ -42,6 +42,9 @@ class Identity:
     A track has a name once the mean of at least SURE looks is alike enough, and keeps it; until then, and for who is in
     no gallery, it has none. At most one face a frame is looked at, which bounds what a frame costs.
 
+    Attributes:
+        gallery: as given; another one is asked from the next look on.
+
     Args:
         recognise: embeds a face.
         gallery: who is known.
@@ -64,6 +67,10 @@ class Identity:
             first = min(due, key=lambda i: self._tracks[ids[i]].due)
             self._look(frame, faces.landmarks[first], self._tracks[ids[first]])
         return [self._tracks[number].name for number in ids]
+
+    def name(self, track: int, name: str) -> None:
+        """A person says who a track is."""
+        self._tracks.setdefault(track, _Known()).name = name
 
     def _look(self, frame: Frame, landmarks: Floats, known: _Known) -> None:
         known.looks.append(self.recognise(frame.image, landmarks))

@@ -54,26 +54,31 @@ class Kept:
         runner: the model.
         store: takes the files.
         say: told what is kept, and what ends.
+        shots: whether pictures with the overlay may be asked for, by `shot`.
 
     Raises:
         ConfigError: a video that cannot be encrypted.
     """
 
-    def __init__(self, settings: LiveConfig, runner: Runner, store: Store, say: Callable[[str], None]) -> None:
-        drawn = settings.record == "overlay" or settings.screenshots is not None
+    def __init__(
+        self, settings: LiveConfig, runner: Runner, store: Store, say: Callable[[str], None], shots: bool = False
+    ) -> None:
+        video, shots = settings.video, shots or settings.screenshots is not None
+        drawn = video == "overlay" or shots
         overlay = Overlay(runner.labels, settings.show, say) if drawn else None
         self._say, self._views = say, Views(overlay, Blur() if settings.blur else None)
         self._ended: dict[str, str] = {}
         self._sinks: list[Sink] = []
-        if settings.encrypt is not None and settings.record is not None and not has_av():
+        if settings.encrypt is not None and video is not None and not has_av():
             raise ConfigError(
                 "record with encrypt needs PyAV, for OpenCV writes plain files alone; pip install 'ferlab[video]'"
             )
-        if settings.record is not None:
-            picture = self._views.overlay if settings.record == "overlay" else self._views.plain
+        if video is not None:
+            picture = self._views.overlay if video == "overlay" else self._views.plain
             self._sinks.append(Recorder(store, picture, say))
-        if settings.screenshots is not None:
-            self._sinks.append(Screenshots(store, self._views.overlay, settings.screenshots))
+        self._shots = Screenshots(store, self._views.overlay, settings.screenshots) if shots else None
+        if self._shots is not None:
+            self._sinks.append(self._shots)
         if settings.crops:
             self._sinks.append(Crops(store, runner.spec))
 
@@ -96,6 +101,16 @@ class Kept:
                     sink.write(seen)
                 except OSError as error:
                     self._end(sink, error)
+
+    def shot(self) -> str:
+        """Keep a picture of the frame at hand with the overlay, and return its file's name.
+
+        Raises:
+            OSError: it cannot be written, or there is no frame yet.
+        """
+        if self._shots is None:
+            raise OSError("pictures are not kept here")
+        return self._shots.take()
 
     def summary(self) -> dict[str, Any]:
         """For session.json."""
@@ -153,26 +168,37 @@ class Views:
 
 
 class Screenshots:
-    """Now and then a picture of a frame with the overlay: a `Sink`.
+    """Now and then, or when it is asked for, a picture of a frame with the overlay: a `Sink`.
 
     Args:
         store: takes the pictures.
         picture: gives that of the frame at hand.
-        every: seconds of the source from one to the next.
+        every: seconds of the source from one to the next; None takes those alone that are asked for.
     """
 
     name = SCREENSHOTS
 
-    def __init__(self, store: Store, picture: Callable[[], Image], every: float) -> None:
+    def __init__(self, store: Store, picture: Callable[[], Image], every: float | None) -> None:
         self._store, self._picture, self._every = store, picture, every
         self._next, self._written = float("-inf"), 0
+        self._file: str | None = None  # of the frame at hand
+        self._taken = False  # and whether it is there
 
     def write(self, seen: Seen) -> None:
         """See `Sink.write`."""
-        if seen.frame.time >= self._next:
+        self._file, self._taken = f"{SCREENSHOTS}/{seen.frame.index:06d}.jpg", False
+        if self._every is not None and seen.frame.time >= self._next:
             self._next = seen.frame.time + self._every
-            self._store.put(f"{SCREENSHOTS}/{seen.frame.index:06d}.jpg", jpeg(self._picture()))
-            self._written += 1
+            self.take()
+
+    def take(self) -> str:
+        """Keep the frame at hand, once; see `Kept.shot`."""
+        if self._file is None:
+            raise OSError("there is no frame yet")
+        if not self._taken:
+            self._store.put(self._file, jpeg(self._picture()))
+            self._written, self._taken = self._written + 1, True
+        return self._file
 
     def close(self) -> None:
         """See `Sink.close`."""

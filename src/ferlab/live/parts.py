@@ -6,20 +6,22 @@ from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakSet
 
-from ferlab.errors import ConfigError
+from ferlab.errors import ConfigError, DataError
 from ferlab.formats import open_model
 from ferlab.live import blur
 from ferlab.live.detect import detector
-from ferlab.live.gallery import Gallery
-from ferlab.live.identity import Identity
-from ferlab.live.keys import read_key
+from ferlab.live.gallery import Gallery, mean_of
+from ferlab.live.identity import Floats, Identity
+from ferlab.live.keys import make_key, read_key
 from ferlab.live.motion import Sparing
 from ferlab.live.pipeline import Pipeline
 from ferlab.live.recognise import Recogniser, recogniser
-from ferlab.live.settings import LiveConfig
+from ferlab.live.settings import PAGE, LiveConfig
 from ferlab.live.smooth import Smoothing
 from ferlab.runner import Runner
+from ferlab.spec import Image
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Parts:
         self.sha256 = sha256(self.runner)
         self.gallery: Gallery | None = None
         self._recognise: Recogniser | None = None
+        self._key: bytes | None = None
+        self._asking: WeakSet[Identity] = WeakSet()
         if settings.identity is not None:
             self._open_gallery(settings.identity, say)
 
@@ -80,9 +84,15 @@ class Parts:
             raise ConfigError(
                 f"detect must be yunet where identity is asked, for its landmarks, got {self.detector.name}; use yunet"
             )
-        key = None if self.settings.key_file is None else read_key(Path(self.settings.key_file).expanduser())
-        self.gallery = Gallery.load(Path(file).expanduser(), key)
+        path, key = Path(file).expanduser(), self.settings.key_file
         self._recognise = recogniser(self.settings.identity_file, say)
+        if self.settings.source == PAGE and not path.exists():
+            say(f"gallery {path} is new: nobody is known until somebody is enrolled in the page")
+            self._key = None if key is None else make_key(Path(key).expanduser())
+            self.gallery = Gallery(self._recognise.digest)
+            return
+        self._key = None if key is None else read_key(Path(key).expanduser())
+        self.gallery = Gallery.load(path, self._key)
         self.gallery.check(self._recognise.digest)
 
     @property
@@ -100,10 +110,43 @@ class Parts:
         identity = None
         if self.gallery is not None and self._recognise is not None:
             identity = Identity(self._recognise, self.gallery, settings.alike)
+            self._asking.add(identity)
         hidden = settings.blur and found.name != "none"  # faces below the limits are blurred, but not answered
         least = (tuning.score, tuning.smallest) if hidden else (0.0, 0.0)
         searched = Sparing(found, settings.side) if settings.search == "adaptive" else found
         return Pipeline(self.runner, searched, tuning.smoothing, identity, least=least)
+
+    def look(self, image: Image, landmarks: Floats) -> Floats:
+        """A face's embedding (d,), of the recogniser; see `Recogniser`."""
+        assert self._recognise is not None
+        return self._recognise(image, landmarks)
+
+    def enroll(self, name: str, looks: Floats) -> int:
+        """Add looks (n, d) at one face to the gallery's file, whatever that holds by now; how many it has of the name.
+
+        Pipelines ask it after `share`.
+
+        Raises:
+            ConfigError, DataError: the looks are unlike each other, or the gallery cannot be read or written.
+        """
+        assert self._recognise is not None
+        mean = mean_of(looks)
+        if (least := float((looks @ mean).min())) < self.settings.alike:
+            raise DataError(
+                f"a face must look alike from look to look, got a cosine of {least:.2f}; hold still and repeat"
+            )
+        path = Path(str(self.settings.identity)).expanduser()
+        known = Gallery.load(path, self._key) if path.exists() else Gallery(self._recognise.digest)
+        known.check(self._recognise.digest)
+        self.gallery = known.add(name, looks)
+        self.gallery.save(path, self._key)
+        return len(self.gallery.people[name])
+
+    def share(self) -> None:
+        """Let all pipelines ask the gallery as it is now, from their next look on; in the thread that makes them."""
+        for identity in self._asking:
+            if self.gallery is not None:
+                identity.gallery = self.gallery
 
     def _limits(self, tuning: Tuning) -> tuple[float, int]:
         """Score and side of the faces that are sought: with `blur` also of those that are not answered."""

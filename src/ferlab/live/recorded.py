@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +23,56 @@ LINE = 2**20  # bytes
 TIMES = ("detector", "classifier", "end_to_end", "age")
 
 
-def session_labels(folder: Path) -> tuple[str, ...]:
-    """The labels of the model of a session; DataError if it had none, or is no session."""
+@dataclass(frozen=True)
+class Header:
+    """The columns of a session's table.
+
+    Attributes:
+        names: all of them.
+        labels: of the model; none of one without expressions.
+        affect: whether there are valence and arousal.
+        named: whether it says who it was.
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    affect: bool
+    named: bool
+
+
+def header_of(folder: Path) -> Header:
+    """What a session's table holds; DataError if it is no session, or an encrypted one."""
     if (folder / SEALED).exists() and not (folder / TABLE).exists():
-        raise DataError(f"session {folder} must be readable, got an encrypted one; read it by ferlab live decrypt")
+        raise DataError(
+            f"session {folder} must be readable, got an encrypted one; ferlab live decrypt session={folder} "
+            "key=… out=… writes one that is"
+        )
     try:
         check_regular(folder / TABLE)
         with open(folder / TABLE, encoding="utf-8", newline="") as file:
-            header = next(csv.reader([file.readline(LINE)]), [])
+            names = tuple(next(csv.reader([file.readline(LINE)]), []))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"session must be a folder of ferlab live, got {folder}: {TABLE}: {reason}") from error
-    known = len(PLACE) + len(SAID)
-    if tuple(header[:known]) != (*PLACE, *SAID):
+    rest = names[len(PLACE) :]
+    named = rest[-1:] == ("name",)  # of who it was
+    rest = rest[: len(rest) - named]
+    affect = rest[-len(AFFECT) :] == AFFECT
+    rest = rest[: len(rest) - len(AFFECT) * affect]
+    said = rest[: len(SAID)] == SAID
+    if names[: len(PLACE)] != PLACE or not (affect or said) or len(set(names)) < len(names):
+        raise DataError(f"{folder / TABLE} must have the columns of ferlab live, got others; name another session")
+    return Header(names, rest[len(SAID) :] if said else (), affect, named)
+
+
+def session_labels(folder: Path) -> tuple[str, ...]:
+    """The labels of the model of a session; DataError if it had none, or is no session."""
+    labels = header_of(folder).labels
+    if not labels:
         raise DataError(
             f"{folder / TABLE} must be of a model with expressions, got other columns; name another session"
         )
-    labels = tuple(header[known:-1] if header[-1] == "name" else header[known:])  # of who it was
-    return labels[: -len(AFFECT)] if labels[-len(AFFECT) :] == AFFECT else labels
+    return labels
 
 
 def read_session(folder: Path, truth: Path) -> Recording:
@@ -51,23 +84,29 @@ def read_session(folder: Path, truth: Path) -> Recording:
     labels = session_labels(folder)
     known = read_truth(truth, labels)
     recording = Recording(folder.name or str(folder), labels)
-    for number, line in _lines(folder / FRAMES):
+    last = float("-inf")
+    for number, line in lines_of(folder / FRAMES):
         try:
             frame, time, faces, told, ms = _frame(line, labels)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
             raise DataError(f"{folder / FRAMES} line {number}: must be a frame of ferlab live, got {reason}") from error
-        if recording.moments and time < recording.moments[-1].time:
+        if time < last:
             raise DataError(f"{folder / FRAMES} line {number}: time must not fall, got {time:g}; it was changed")
-        recording.add(time, faces, np.zeros((len(faces), 0)), known.at(frame, time), told)
+        last = time
+        if known.excludes(time):
+            continue
+        recording.add(time, faces, np.zeros((len(faces), 0)), known.at(frame, time, faces.ids.tolist()), told)
         for name, value in ms.items():
             recording.ms.setdefault(name, []).append(value)
-    if not recording.moments:
+    if last == float("-inf"):
         raise DataError(f"{folder / FRAMES} must hold frames, got none")
+    recording.annotate(known, last)
     return recording
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a session's file with their numbers from 1; DataError if one is cut or has more than LINE bytes."""
     try:
         check_regular(path)
         with open(path, "rb") as file:

@@ -105,6 +105,8 @@ def protocol(evaluation: Evaluation) -> str:
     found = detection(first.recordings)
     clips, people = len(first.recordings), found["people"]
     made = "a recorded session" if settings["session"] else f"{clips} clip{'s' * (clips > 1)}"
+    excluded = sum(end - start for each in first.recordings for start, end in each.excluded)
+    left = f", {excluded:.1f} s excluded" if excluded else ""
     origin, seen = evaluation.origin, ""
     if origin:
         seen = f" made of {origin['dataset']}'s {origin['split']} faces ({origin['protocol']}; seed {origin['seed']})"
@@ -114,7 +116,7 @@ def protocol(evaluation: Evaluation) -> str:
         f"{settings['threads']} thread{'s' * (settings['threads'] > 1)}"
     )  # fmt: skip
     return (
-        f"{made}{seen}: {people} stays of people, {found['faces']:,} true faces; a change may be followed within "
+        f"{made}{seen}: {people} stays of people, {found['faces']:,} true faces{left}; a change may be followed within "
         f"{evaluation.window:g} s{how}; {processor()}; ferlab {__version__}, commit {commit() or 'unknown'}"
     )
 
@@ -175,6 +177,9 @@ def _model(model: Model, evaluation: Evaluation) -> dict[str, Any]:
                              for way, points in model.curves.items()
                              for best in (quickest(points, evaluation.settings["flicker"]),)},
         "timelines": timelines(model),
+        "annotations": [{"clip": each.clip, "events": [[round(time, 3), text] for time, text in each.events],
+                         "excluded": [[round(start, 3), round(end, 3)] for start, end in each.excluded]}
+                        for each in model.recordings if each.events or each.excluded],
     }  # fmt: skip
 
 
@@ -195,8 +200,9 @@ def timelines(model: Model) -> list[dict[str, Any]]:
         people = next(iter(model.found.values()))[i]
         for person, course in people.items():
             shown = {way: _spans(recording, clips[i][person], False) for way, clips in model.found.items()}
-            found.append({"clip": recording.clip, "person": person, "start": float(course.times[0]),
-                          "truth": _spans(recording, course, True), "shown": shown})  # fmt: skip
+            whose = {"clip": recording.clip, "person": person, "track": recording.tracks.get(person)}
+            found.append({**whose, "start": float(course.times[0]), "truth": _spans(recording, course, True),
+                          "shown": shown})  # fmt: skip
     return found
 
 

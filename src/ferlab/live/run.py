@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from ferlab.errors import ConfigError, LiveError, SpecError
-from ferlab.evaluation.drift import Drift, reference_of
-from ferlab.live.camera import Camera, Hints, shown
+from ferlab.live.camera import Camera, Hints
 from ferlab.live.encrypted import Sealed, session_key
 from ferlab.live.frame import Frame
 from ferlab.live.heat import cooling
 from ferlab.live.kept import Kept
 from ferlab.live.motion import Sparing
-from ferlab.live.parts import Parts
+from ferlab.live.parts import Parts, Tuning
 from ferlab.live.pipeline import Pipeline, Seen
 from ferlab.live.session import Session, Tally
 from ferlab.live.settings import PAGE, LiveConfig, SmoothConfig
 from ferlab.live.sources import opened
 from ferlab.live.store import Folder, Store
-from ferlab.provenance import command_line, commit, machine, processor
+from ferlab.live.summary import drift_of, summary
 from ferlab.screen import Screen
 
 GIVE_UP = 5  # tries that fail one after the other, after which the session ends
@@ -114,7 +113,7 @@ class Live:
         self.parts = Parts(settings, say)
         self.runner, self.pipeline = self.parts.runner, self.parts.pipeline()
         self.detector = self.pipeline.detector
-        self.drift = Drift(reference_of(self.runner.provenance, len(self.runner.labels)))
+        self.drift = drift_of(self.runner)
         self.tally, self.ended = Tally(), STOP
         self.camera: Camera | None = None
         self.kept: Kept | None = None
@@ -135,7 +134,7 @@ class Live:
                 self.kept = held.enter_context(Kept(settings, self.runner, session.store, self._say))
             frames = held.enter_context(self._source)
             self.camera = frames if isinstance(frames, Camera) else None
-            self.tally, self.drift, told = Tally(), Drift(self.drift.reference), Hints()
+            self.tally, self.drift, told = Tally(), drift_of(self.runner), Hints()
             cool = cooling(settings.device, self._say)
             try:
                 # A camera has a newer frame by then; of a file none is to be lost.
@@ -172,32 +171,12 @@ class Live:
 
     def summary(self) -> dict[str, Any]:
         """What session.json holds, plain values."""
-        spec, provenance, counts = self.runner.spec, self.runner.provenance, self.camera and self.camera.counts
-        source = self.settings.source
-        searched = {"searched": self.detector.searched} if isinstance(self.detector, Sparing) else {}
-        return {
-            "ended": self.ended,
-            "began": self.tally.date.isoformat(timespec="seconds"),
-            "command": command_line().replace(source, shown(source)),
-            "commit": commit(),
-            "model": {
-                "spec": spec.digest,
-                "sha256": self.parts.sha256,
-                "name": self.runner.model.get("name"),
-                "dataset": provenance.get("dataset"),
-                "labels": list(self.runner.labels),
-            },
-            "settings": {**asdict(self.settings), "source": shown(source)},
-            "smoothing": asdict(self.settings.smoothing),
-            "detector": self.detector.name,
-            **self.tally.summary(),
-            "drift": self.drift.summary(),
-            **searched,
-            "identity": self.parts.known,
-            "kept": self.kept.summary() if self.kept else {},
-            "camera": counts and {**asdict(counts), "fps": counts.fps},
-            "machine": {**machine(), "processor": processor()},
-        }
+        counts = self.camera and self.camera.counts
+        more: dict[str, Any] = {"camera": counts and {**asdict(counts), "fps": counts.fps}}
+        if isinstance(self.detector, Sparing):
+            more["searched"] = self.detector.searched
+        tuning = Tuning.of(self.settings)
+        return summary(self.parts, self.settings, tuning, self.tally, self.drift, self.kept, self.ended, more)
 
 
 def live(bundle: str | Path = "ferplus_int8", source: str | int | Path = 0, **settings: Any) -> Live:

@@ -55,6 +55,9 @@ class Recording:
         ms: of each frame by name: detector, classifier, end_to_end, and age of a camera's.
         seconds, cpu_seconds: that it took, on the clock and of all processors; None of a recorded session.
         dropped, errors: frames that were not answered: for newer ones came, or they failed.
+        tracks: person -> the track by which the truth names it.
+        events: s, and what happened then.
+        excluded: start and end in s of what counts nowhere.
     """
 
     clip: str
@@ -68,6 +71,9 @@ class Recording:
     cpu_seconds: float | None = None
     dropped: int = 0
     errors: int = 0
+    tracks: dict[int, int] = field(default_factory=dict)
+    events: Sequence[tuple[float, str]] = ()
+    excluded: Sequence[tuple[float, float]] = ()
 
     def add(
         self,
@@ -80,7 +86,13 @@ class Recording:
         """Keep a frame; see `Moment`."""
         places = matched(self.matching, truth, faces)
         known = [(entry.person, entry.label, place) for entry, place in zip(truth, places, strict=True)]
+        self.tracks |= {entry.person: entry.track for entry in truth if entry.track is not None}
         self.moments.append(Moment(time, faces.ids.tolist(), raw, known, told or {}))
+
+    def annotate(self, truth: Truth, last: float) -> None:
+        """Keep what the truth says beside labels, of a clip whose last frame has this time, s."""
+        self.events = truth.events
+        self.excluded = [(start, min(end, last)) for start, end in truth.excluded if start < min(end, last)]
 
 
 def matched(matching: Matching, truth: Sequence[Entry], faces: Faces) -> list[int]:
@@ -103,13 +115,16 @@ def watch_clip(live: Live, clip: str, truth: Truth) -> Recording:
     recording = Recording(clip, live.runner.labels, memory=live.pipeline.memory)
     begun, used = time.perf_counter(), time.process_time()
     for seen in live:
-        recording.add(seen.frame.time, seen.faces, seen.raw, truth.at(seen.frame.index, seen.frame.time))
+        known = truth.at(seen.frame.index, seen.frame.time, seen.faces.ids.tolist())
+        recording.add(seen.frame.time, seen.faces, seen.raw, known)
         recording.heirs |= live.pipeline.heirs
         for name in ("detector", "classifier", "end_to_end", "age"):
             recording.ms.setdefault(name, []).append(getattr(seen, f"{name}_ms"))
     recording.seconds, recording.cpu_seconds = time.perf_counter() - begun, time.process_time() - used
     recording.dropped = live.camera.counts.dropped if live.camera else 0
     recording.errors = live.tally.errors
+    if recording.moments:
+        recording.annotate(truth, recording.moments[-1].time)
     return recording
 
 

@@ -39,6 +39,7 @@ class Tally:
         uncertain: faces whose label was.
         errors: frames that failed.
         media: time of the last frame since the first, s: of a video, how much of it was seen.
+        picture: width and height of the first frame, pixels, in which boxes are told.
         begun, date: when it began, by the monotonic clock in s, and in UTC.
         ms: name of a duration -> milliseconds of the last frames.
     """
@@ -52,6 +53,7 @@ class Tally:
     begun: float = field(default_factory=time.monotonic)
     date: datetime = field(default_factory=lambda: datetime.now(UTC))
     media: float = 0.0
+    picture: tuple[int, int] | None = None
     ms: dict[str, list[float]] = field(default_factory=dict)
 
     _first: float = 0.0
@@ -59,7 +61,9 @@ class Tally:
 
     def count(self, seen: Seen) -> None:
         """Add a frame."""
-        self._first = seen.frame.time if not self.frames else self._first
+        if not self.frames:
+            height, width = seen.frame.image.shape[:2]
+            self._first, self.picture = seen.frame.time, (width, height)
         self.media = seen.frame.time - self._first
         self.frames, self.faces = self.frames + 1, self.faces + len(seen.faces)
         self.tracks = max(self.tracks, int(seen.faces.ids.max(initial=-1)) + 1)
@@ -78,6 +82,7 @@ class Tally:
             "seconds": round(seconds, 3),
             "fps": round(self.frames / seconds, 2) if seconds else None,
             "media_seconds": round(self.media, 3),
+            "picture": self.picture and list(self.picture),
             "faces": self.faces,
             "tracks": self.tracks,
             "labels": dict(self.labels.most_common()),

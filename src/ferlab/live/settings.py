@@ -12,7 +12,8 @@ SEARCH = ("every", "adaptive")
 SERVED = ("host", "port", "lan", "open")  # keys of the page
 READ = ("page", "backend", "fps", "paced", "seconds")  # keys of a source that is read here
 KEPT = ("record", "screenshots", "crops", "encrypt")  # keys of what lies in the session's folder
-RECORD = ("overlay", "plain")
+AUTO = "auto"  # a video of what the page records, for somebody pressed a button; none of what runs on the terminal
+RECORD = (AUTO, "overlay", "plain")
 SHOW = ["box", "label", "bars", "affect", "timeline", "numbers"]
 
 
@@ -47,7 +48,7 @@ class LiveConfig:
     open: bool = True
     view: str | None = None
     out: str | None = None
-    record: str | None = choice(None, RECORD)
+    record: str | None = choice(AUTO, RECORD)
     screenshots: float | None = None
     show: list[str] = choice(SHOW, SHOW)
     blur: bool = False
@@ -125,13 +126,22 @@ class LiveConfig:
     def _check_kept(self) -> None:
         """Raise ConfigError for something to keep that has no place, or that would show whom `blur` hides."""
         for key in KEPT:
-            if getattr(self, key) and self.out in (None, "-") and self.source != PAGE:  # where it is outputs/live
+            if (
+                getattr(self, key) not in (None, False, AUTO) and self.out in (None, "-") and self.source != PAGE
+            ):  # where it is outputs/live
                 raise ConfigError(f"{key} must have a folder, got out={self.out}; add out=session")
         if self.blur and self.search != "every":
             raise ConfigError("search must be every with blur=true, got adaptive, which finds a new face too late")
 
         if self.blur and self.crops:
             raise ConfigError("crops must be false with blur=true, got true; what the model saw are the faces")
+
+    @property
+    def video(self) -> str | None:
+        """What is recorded as a video, overlay or plain; None is nothing."""
+        if self.record == AUTO:
+            return "plain" if self.source == PAGE else None
+        return self.record
 
     @property
     def smoothing(self) -> Smoothing:

@@ -3,6 +3,11 @@
 A row holds `frame` (its number, from 0) or `start` and `end` (s, the end left out); `label`; and whose it is: a box
 (`left`, `top`, `width`, `height`, pixels; in JSON lines also `box`, a list of these), or `track`, the id that ferlab
 gave, or neither where one person is seen. `person` names who it is, over all rows; `time` is taken and not used.
+
+`kind` makes a row one of a session's annotations: `label`, a span of a track's or, without one, of everybody who has
+no span of its own then; `exclude`, a span that counts nowhere; `event`, a moment, `start`, with any text as `label`.
+Who annotates while it happens writes a row when a span opens, without its `end`, and the whole row when it closes; what
+is not closed lasts to the end.
 """
 
 import csv
@@ -10,7 +15,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
@@ -18,9 +23,11 @@ from typing import IO, Any
 from ferlab.errors import DataError, LabelError, suggest
 from ferlab.files import check_regular
 from ferlab.labels import canonical
+from ferlab.live.spans import Span, merged, numbered, without
 
 BOX = ("left", "top", "width", "height")
-COLUMNS = ("frame", "time", "start", "end", "person", "track", *BOX, "label")
+LABEL, EXCLUDE, EVENT = KINDS = ("label", "exclude", "event")
+COLUMNS = ("kind", "frame", "time", "start", "end", "person", "track", *BOX, "label")
 SUFFIXES = (".csv", ".jsonl")
 LINE = 4096  # characters
 ROWS = 2_000_000  # an hour of eight people has half of it
@@ -33,7 +40,7 @@ class Entry:
     """What the truth says of one face.
 
     Attributes:
-        person: whose it is, a number from 0 by first appearance.
+        person: whose it is, a number; who is told of in spans with a gap between them is another person after it.
         label: id of the label.
         box: left, top, width and height in pixels, or None.
         track: id that ferlab gave, or None.
@@ -52,16 +59,41 @@ class Truth:
     Attributes:
         frames: frame -> what is known in it; empty if it is told in spans.
         spans: start and end in s, and what is known between them.
+        everybody: the same of each face whose track has no span in `spans`.
+        excluded: start and end in s of what counts nowhere, apart and in order; no span reaches into them.
+        events: s, and what happened then.
     """
 
     frames: Mapping[int, list[Entry]] = field(default_factory=dict)
-    spans: Sequence[tuple[float, float, Entry]] = ()
+    spans: Sequence[Span[Entry]] = ()
+    everybody: Sequence[Span[Entry]] = ()
+    excluded: Sequence[tuple[float, float]] = ()
+    events: Sequence[tuple[float, str]] = ()
 
-    def at(self, frame: int, time: float) -> list[Entry]:
-        """What is known in a frame, by its number and its time in s."""
+    def at(self, frame: int, time: float, tracks: Sequence[int] = ()) -> list[Entry]:
+        """What is known in a frame, by its number, its time in s and the tracks of the faces in it."""
         if self.frames:
             return self.frames.get(frame, [])
-        return [entry for start, end, entry in self.spans if start - 1e-6 <= time < end - 1e-6]
+        found = [entry for start, end, entry in self.spans if _within(time, start, end)]
+        everybody = [entry for start, end, entry in self.everybody if _within(time, start, end)]
+        if everybody:
+            told = {entry.track for _, _, entry in self.spans}
+            apart = len(self.everybody)  # from one face's person to the next one's
+            found += [
+                replace(entry, person=entry.person + apart * track, track=track)
+                for entry in everybody
+                for track in tracks
+                if track not in told
+            ]
+        return found
+
+    def excludes(self, time: float) -> bool:
+        """Whether a frame of this time, s, counts nowhere."""
+        return any(_within(time, start, end) for start, end in self.excluded)
+
+
+def _within(time: float, start: float, end: float) -> bool:
+    return start - 1e-6 <= time < end - 1e-6
 
 
 def beside(video: Path) -> Path:
@@ -163,44 +195,98 @@ class _Reader:
         self.path, self.labels = path, list(labels)
         self.persons: dict[Any, int] = {}
         self.known: dict[str, int] = {}  # a label as it is spelt -> its id
+        self.frames: dict[int, list[Entry]] = defaultdict(list)
+        # With the line.
+        self.spans: dict[int, list[tuple[float, float, Entry, int]]] = defaultdict(list)
+        self.everybody: list[tuple[float, float, Entry, int]] = []
+        self.excluded: list[tuple[float, float]] = []
+        self.events: list[tuple[float, str]] = []
 
     def read(self, rows: Iterator[tuple[int, dict[str, Any]]]) -> Truth:
-        frames: dict[int, list[Entry]] = defaultdict(list)
-        spans: list[tuple[float, float, Entry]] = []
-        ends: dict[int, list[tuple[float, float, int]]] = defaultdict(list)  # of a person, with the line
-        placed = True
+        placed = tracked = True
         line = 1
-        for line, row in rows:
-            entry = self._entry(line, row)
-            placed = placed and (entry.box is not None or entry.track is not None)
-            if "frame" in row:
-                number = int(self._number(line, row, "frame", whole=True))
-                if any(other.person == entry.person for other in frames[number]):
-                    raise self._fault(line, "frame", "one row a person and frame", f"{number} twice")
-                frames[number].append(entry)
-            elif "start" in row:
-                start, end = self._number(line, row, "start"), self._number(line, row, "end")
-                if end <= start:
-                    raise self._fault(line, "end", f"after the start, {start:g}", f"{end:g}")
-                ends[entry.person].append((start, end, line))
-                spans.append((start, end, entry))
+        for line, row in self._closed(rows):
+            if row.get("kind") == EVENT:
+                self.events.append((self._number(line, row, "start"), str(row.get("label", ""))))
+            elif row.get("kind") == EXCLUDE:
+                self.excluded.append(self._span(line, row))
+            elif row.get("kind") == LABEL and not {"track", *BOX} & row.keys():
+                self.everybody.append((*self._span(line, row), Entry(0, self._label(line, row)), line))
             else:
-                raise self._fault(line, "frame", "given, or start and end", "nothing")
-        if not frames and not spans:
+                entry = self._entry(line, row)
+                placed = placed and (entry.box is not None or entry.track is not None)
+                tracked = tracked and entry.track is not None and "person" not in row
+                self._place(line, row, entry)
+        if not (self.frames or self.spans or self.everybody or self.excluded or self.events):
             raise self._fault(line, "", "followed by rows", "none")
-        if frames and spans:
+        if self.frames and (self.spans or self.everybody or self.excluded):
             raise self._fault(line, "frame", "in every row, or start and end in every row", "some of both")
         if not placed and len(self.persons) > 1:
             raise self._fault(line, "person", "told apart by a box or a track", f"{len(self.persons)} people")
-        self._check_apart(ends)
-        return Truth(dict(frames), spans)
+        if self.everybody and not tracked:
+            raise self._fault(line, "track", "what every other label has where one is everybody's", "a person or a box")
+        return self._truth()
 
-    def _check_apart(self, ends: Mapping[int, list[tuple[float, float, int]]]) -> None:
-        for each in ends.values():
-            each.sort()
-            for (_, end, _), (start, _, line) in pairwise(each):
-                if start < end - 1e-9:
-                    raise self._fault(line, "start", f"at or after the end of the span before, {end:g}", f"{start:g}")
+    def _closed(self, rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The rows, without those that open a span that another closes; what is left open ends at LARGEST."""
+        opened: dict[tuple[Any, ...], tuple[int, dict[str, Any]]] = {}
+        for line, row in rows:
+            kind = row.get("kind")
+            if kind is not None and kind not in KINDS:
+                raise self._fault(line, "kind", f"one of {', '.join(KINDS)}, or empty", kind)
+            if kind in (LABEL, EXCLUDE):
+                whose = tuple(str(row.get(key)) for key in ("kind", "track", "label", "start"))
+                if "end" not in row:
+                    opened[whose] = line, row
+                    continue
+                opened.pop(whose, None)
+            yield line, row
+        for line, row in opened.values():
+            yield line, row | {"end": LARGEST}
+
+    def _place(self, line: int, row: Mapping[str, Any], entry: Entry) -> None:
+        """Put an entry where it belongs, in a frame or a span."""
+        if "frame" in row:
+            number = int(self._number(line, row, "frame", whole=True))
+            if any(other.person == entry.person for other in self.frames[number]):
+                raise self._fault(line, "frame", "one row a person and frame", f"{number} twice")
+            self.frames[number].append(entry)
+        elif "start" in row:
+            self.spans[entry.person].append((*self._span(line, row), entry, line))
+        else:
+            raise self._fault(line, "frame", "given, or start and end", "nothing")
+
+    def _span(self, line: int, row: Mapping[str, Any]) -> tuple[float, float]:
+        """Start and end, s; of an annotation they may be the same, for who opens a span may close it at once."""
+        start, end = self._number(line, row, "start"), self._number(line, row, "end")
+        if end < start or (end == start and "kind" not in row):
+            raise self._fault(line, "end", f"after the start, {start:g}", f"{end:g}")
+        return start, end
+
+    def _truth(self) -> Truth:
+        everybody, people = self._apart(self.everybody), [self._apart(each) for each in self.spans.values()]
+        spans: list[Span[Entry]] = []
+        number = 0 if not self.frames else len(self.persons)
+        for own in filter(None, people):
+            entry = own[0][2]
+            rest = without(everybody, [(start, end) for start, end, _ in own])  # goes for who has spans too
+            own = sorted([*own, *((a, b, replace(entry, label=each.label)) for a, b, each in rest)], key=_start)
+            for stay, (start, end, each) in numbered(without(own, self.excluded), number):
+                spans.append((start, end, replace(each, person=stay)))
+                number = stay + 1
+        others = numbered(without(everybody, self.excluded), number)
+        return Truth(
+            dict(self.frames), spans, [(start, end, replace(each, person=stay)) for stay, (start, end, each) in others],
+            merged(self.excluded), sorted(self.events),
+        )  # fmt: skip
+
+    def _apart(self, spans: Sequence[tuple[float, float, Entry, int]]) -> list[Span[Entry]]:
+        """Spans of one face in their order, without empty ones; DataError if two overlap, with the line."""
+        found = sorted((each for each in spans if each[0] < each[1]), key=_start)
+        for (_, end, _, _), (start, _, _, line) in pairwise(found):
+            if start < end - 1e-9:
+                raise self._fault(line, "start", f"at or after the end of the span before, {end:g}", f"{start:g}")
+        return [(start, end, entry) for start, end, entry, _ in found]
 
     def _entry(self, line: int, row: Mapping[str, Any]) -> Entry:
         box = None
@@ -213,9 +299,10 @@ class _Reader:
         if isinstance(name, bool | list | dict) or len(str(name)) > NAME:
             raise self._fault(line, "person", f"a name of at most {NAME} characters", name)
         person = self.persons.setdefault(str(name), len(self.persons))
-        return Entry(person, self._label(line, row.get("label", "")), box, track)
+        return Entry(person, self._label(line, row), box, track)
 
-    def _label(self, line: int, name: Any) -> int:
+    def _label(self, line: int, row: Mapping[str, Any]) -> int:
+        name = row.get("label", "")
         if not isinstance(name, str) or not name:
             raise self._fault(line, "label", "a label of the model", name or "nothing")
         if name not in self.known:
@@ -245,3 +332,7 @@ class _Reader:
 
     def _fault(self, line: int, column: str, must: str, got: Any, remedy: str = "correct it") -> DataError:
         return _fault(self.path, line, column, must, got, remedy)
+
+
+def _start(span: Sequence[Any]) -> float:
+    return float(span[0])

@@ -103,7 +103,7 @@ class Runner:
 @contextmanager
 def kept(folder: Path, told: list[str], **settings):
     folder.mkdir(exist_ok=True)
-    config = LiveConfig("b", out=str(folder), **settings)
+    config = LiveConfig("b", "0", out=str(folder), **settings)
     with Folder(folder) as store, Kept(config, Runner(), store, told.append) as each:
         yield each
 
@@ -197,4 +197,4 @@ def test_nothing_is_kept_unless_it_is_asked_for(tmp_path: Path, monkeypatch: pyt
 )
 def test_settings_that_mean_nothing(settings: dict, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        LiveConfig("b", **settings)
+        LiveConfig("b", "0", **settings)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ferlab.errors import DataError
+from ferlab.live.annotations import ANNOTATIONS, Annotations
 from ferlab.live.encrypted import SEALED
 from ferlab.live.frame import Faces, Frame
 from ferlab.live.measures import NOTHING, Course
@@ -13,6 +14,7 @@ from ferlab.live.pipeline import Pipeline
 from ferlab.live.recorded import RAW, SHOWN, read_session
 from ferlab.live.scoring import (
     Recording,
+    Scores,
     clip_names,
     courses,
     detection,
@@ -24,6 +26,7 @@ from ferlab.live.scoring import (
 )
 from ferlab.live.session import FRAMES, TABLE
 from ferlab.live.smooth import PRESETS, Smoothing
+from ferlab.live.store import Folder
 from ferlab.live.strength import curve, quickest, scaled, ways
 from ferlab.live.truth import Entry
 from ferlab.spec import ModelSpec
@@ -184,6 +187,48 @@ def line(number: int, label: str, unsmoothed: str, **changed: object) -> dict[st
     return {"frame": number, "time": number / 10, "faces": [face], **times, **changed}
 
 
+def annotated(tmp_path, *more: str) -> tuple[Recording, Scores]:
+    """Three seconds of a face that is neutral for one and then angry; what is shown is wrong at 0.5, 1-1.1, 2-2.2 s."""
+    wrong = {5, 10, 11, 20, 21, 22}
+    lines = [line(i, ("neutral", "anger")[(i >= 10) != (i in wrong)], "anger") for i in range(30)]
+    folder, _ = write_session(tmp_path, lines)
+    with Folder(folder) as store:
+        noted = Annotations(store, ("neutral", "anger"))
+        noted.note("label", 0.0, "neutral", 4)
+        noted.note("label", 1.0, "anger", 4)
+        noted.note("event", 0.7, "door")
+        if more:
+            noted.note("exclude", 1.95)
+            noted.note("exclude", 2.45, on=False)
+        noted.close(3.0)
+    recording = read_session(folder, folder / ANNOTATIONS)
+    return recording, score(list(courses(recording, lambda moment: moment.told[SHOWN]).values()), 0.3)
+
+
+def test_a_session_is_scored_on_its_own_annotations(tmp_path) -> None:
+    recording, found = annotated(tmp_path)
+    assert recording.events == [(0.7, "door")]
+    assert found.accuracy == pytest.approx(24 / 30)
+    assert (found.changes, found.missed, found.response_p50) == (1, 0, pytest.approx(0.2))
+    assert found.flip_probability == pytest.approx(5 / 29)
+    # 0.3 s after the first frame and after the change: 0.3-0.9 and 1.3-2.9 s, with the switches at 0.5, 0.6, 2, 2.3.
+    assert found.spurious == pytest.approx(5 * 4 / 2.4)
+    assert detection([recording]) == {"people": 1, "faces": 30, "found": 30, "recall": 1.0, "id_switches": 0}
+
+
+def test_what_is_excluded_counts_nowhere(tmp_path) -> None:
+    recording, found = annotated(tmp_path, "exclude")  # the five frames from 2.0 to 2.4 s
+    assert found.frames == len(recording.moments) == len(recording.ms["age"]) == 25
+    assert found.accuracy == pytest.approx(22 / 25)
+    assert (found.changes, found.missed, found.response_p50) == (1, 0, pytest.approx(0.2))
+    assert found.flip_probability == pytest.approx((3 / 19 + 0 / 4) / 2)  # nothing is compared over the gap
+    # 0.3-0.9 and 1.3-1.9 s; after the gap it begins anew, 2.8-2.9 s; with the switches at 0.5 and 0.6 s.
+    assert found.spurious == pytest.approx(5 * 2 / 1.6)
+    assert recording.excluded == [(1.95, 2.45)]
+    assert detection([recording]) == {"people": 2, "faces": 25, "found": 25, "recall": 1.0, "id_switches": 0}
+    assert recording.tracks == {0: 4, 1: 4}
+
+
 def test_a_recorded_session_is_scored_as_it_was_shown(tmp_path) -> None:
     rows = [line(0, "neutral", "neutral"), line(1, "neutral", "anger"), line(2, "neutral", "neutral", faces=[])]
     recording = read_session(*write_session(tmp_path, rows))
@@ -219,7 +264,9 @@ def test_what_is_no_session_is_refused(tmp_path) -> None:
     with pytest.raises(DataError, match="session must be a folder of ferlab live"):
         read_session(tmp_path, tmp_path / "truth.csv")
     (tmp_path / SEALED).write_bytes(b"")
-    with pytest.raises(DataError, match="got an encrypted one; read it by ferlab live decrypt"):
+    with pytest.raises(DataError, match="got an encrypted one; ferlab live decrypt session="):
         read_session(tmp_path, tmp_path / "truth.csv")
-    with pytest.raises(DataError, match="must be of a model with expressions"):
+    with pytest.raises(DataError, match="must have the columns of ferlab live"):
         read_session(*write_session(tmp_path, [], "frame,time\n"))
+    with pytest.raises(DataError, match="must be of a model with expressions"):
+        read_session(*write_session(tmp_path, [], "frame,time,track,left,top,width,height,score,valence,arousal\n"))

@@ -42,6 +42,62 @@ def test_the_truth_lies_beside_its_video(tmp_path) -> None:
         beside(tmp_path / "b.mp4")
 
 
+NOTED = "kind,start,end,track,label\n"
+
+
+def told(truth: Truth, time: float, *tracks: int) -> list[tuple[int | None, int]]:
+    return sorted((each.track, each.label) for each in truth.at(0, time, tracks))
+
+
+def test_a_label_of_everybody_goes_for_each_face_that_has_none_of_its_own(tmp_path) -> None:
+    found = read(tmp_path, f"{NOTED}label,0,10,,neutral\nlabel,2,4,7,happiness\nlabel,20,21,7,sad\n")
+    assert [told(found, time, 7, 9) for time in (1, 3, 5, 15, 20)] == [
+        [(7, 0), (9, 0)], [(7, 1), (9, 0)], [(7, 0), (9, 0)], [], [(7, 2)]
+    ]  # fmt: skip
+    assert told(found, 1) == [(7, 0)]  # the one that is named should be there
+    person = {time: {each.track: each.person for each in found.at(0, time, (7, 9, 11))} for time in (1, 3, 5, 20)}
+    assert person[1] == person[3] == person[5]  # 7 changed its label, and is who it was
+    assert len(set(person[1].values()) | set(person[20].values())) == 4  # after a gap somebody else
+
+
+def test_excluded_spans_cut_what_is_known(tmp_path) -> None:
+    noted = 'label,0,10,3,sad\nexclude,2,4,,the light went out\nexclude,3.5,5,,\nevent,2.5,,,"a ""word"""\n'
+    found = read(tmp_path, NOTED + noted)
+    assert [len(found.at(0, time, (3,))) for time in (1.99, 2, 4.99, 5)] == [1, 0, 0, 1]
+    assert [found.excludes(time) for time in (1.99, 2, 4.99, 5)] == [False, True, True, False]
+    assert (found.excluded, found.events) == ([(2, 5)], [(2.5, 'a "word"')])
+    assert found.at(0, 1)[0].person != found.at(0, 6)[0].person
+
+
+def test_a_span_is_closed_by_its_row_or_lasts_to_the_end(tmp_path) -> None:
+    rows = "label,1,,3,sad\nlabel,1,2,3,sad\nlabel,2,,3,neutral\nlabel,5,,4,sad\nlabel,5,5,4,sad\nexclude,9,,,\n"
+    found = read(tmp_path, NOTED + rows)
+    assert [told(found, time) for time in (1.5, 2.5, 8)] == [[(3, 2)], [(3, 0)], [(3, 0)]]
+    assert told(found, 9) == []
+    assert found.excludes(1000)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("lable,0,1,,sad\n", "line 2, column kind: must be one of label, exclude, event, or empty, got 'lable'"),
+        (
+            "label,0,2,,sad\nlabel,1,3,,neutral\n",
+            "line 3, column start: must be at or after the end of the span before",
+        ),
+        ("label,0,2,5,sad\nlabel,1,,5,neutral\n", "line 3, column start: must be at or after the end of the span"),
+        ("exclude,3,2,,\n", "line 2, column end: must be after the start, 3, got '2'"),
+        ("event,,,,x\n", "line 2, column start: must be a number"),
+        ("label,0,1,,sad\n,1,2,,neutral\n", "line 3, column track: must be what every other label has"),
+        ("label,0,1,-1,sad\n", "line 2, column track: must be a whole number from 0"),
+    ],
+)
+def test_wrong_annotations_are_told_by_line_and_column(tmp_path, rows, said) -> None:
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, NOTED + rows)
+    assert said in str(caught.value)
+
+
 ROW = "frame,person,left,top,width,height,label\n"
 
 

@@ -38,6 +38,7 @@ class Site:
         self.turn, self.hello = ThreadPoolExecutor(1), {"type": "hello"}
         self.cool = lambda: None
         self.failures: list[BaseException] = []
+        self.ending = False
         self.error: Exception | None = None
 
     def answered(self, client: int, answer: Any) -> None:

@@ -2,17 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ferlab.live.frame import Frame
+from ferlab.live.identity import Identity
 from ferlab.live.parts import Tuning
+from ferlab.live.pipeline import Seen
 from ferlab.live.web import protocol
+from ferlab.live.web.enrolment import Enrolment
 from ferlab.live.web.guard import Pace
 from ferlab.live.web.jpeg import decoded
+from ferlab.live.web.keeping import Keeping
 from ferlab.live.web.protocol import MessageError, Sent
 from ferlab.live.web.site import Site
 
@@ -20,6 +25,9 @@ IN_A_ROW = 5  # messages that are wrong, after which a client is let go
 POLICY = 1008  # WebSocket's code for that
 WAITING = 16  # messages that may wait; with more, no further ones are read
 FRAMES_S, MESSAGES_S = 120, 30  # a second, at most; who sends more is read more slowly
+
+
+Kind = Callable[[dict[str, Any]], Awaitable[dict[str, Any] | None]]
 
 
 class Client:
@@ -30,6 +38,7 @@ class Client:
         tuning: the settings at hand.
         kinds: type of a message -> what takes it, and gives the answer or None; MessageError if it is wrong. Messages
             and frames are taken one after the other, in the order in which they came.
+        keeping, enrolment: what becomes of its frames beside answers.
         source, mirrored: as the client said when its source began.
 
     Args:
@@ -42,10 +51,14 @@ class Client:
         self.tuning = Tuning.of(site.settings)
         self.pipeline = site.parts.pipeline(self.tuning)
         self.source, self.mirrored = "camera", False
-        self.kinds: dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]] = {
+        self.keeping = Keeping(site, self.send)
+        self.enrolment = Enrolment(site, self.send, self._name)
+        self.kinds: dict[str, Kind] = {
             "start": self._start,
             "stop": self._stop,
             "settings": self._tune,
+            **self.keeping.kinds,
+            **self.enrolment.kinds,
         }
         self._frames, self._last = 0, 0.0
         self._waiting: asyncio.Queue[Sent | dict[str, Any] | MessageError] = asyncio.Queue(WAITING)
@@ -53,9 +66,14 @@ class Client:
 
     async def run(self) -> None:
         """Answer until the client leaves, or is let go."""
-        with suppress(WebSocketDisconnect):
-            await self.send(self.site.hello)
-            await first(self._receive(), self._answer())
+        try:
+            with suppress(WebSocketDisconnect):
+                await self.send(self.site.hello)
+                await first(self._receive(), self._answer())
+        finally:
+            self.enrolment.cancel()
+            why = "ferlab was stopped" if self.site.ending else "the page was closed"
+            await asyncio.shield(self.keeping.end(why))
 
     async def send(self, message: dict[str, Any]) -> None:
         """Send a message."""
@@ -106,22 +124,32 @@ class Client:
             raise taken
         try:
             if isinstance(taken, Sent):
-                said = await asyncio.get_running_loop().run_in_executor(self.site.turn, self._see, taken)
-                self.site.answered(self.number, said)
-                return said
+                return await self._answered(taken)
             kind = self.kinds.get(taken["type"])
             if kind is None:
                 known = ", ".join(self.kinds)
                 raise MessageError("message", f"unknown type {protocol.shown(taken['type'])}; one of: {known}")
-            return kind(taken)
-        except MessageError:
+            return await kind(taken)
+        except (MessageError, WebSocketDisconnect):
             raise
         except Exception as error:  # whatever a runtime raises for one frame may be over with the next
             self.site.failed(error)
             about, number = ("frame", taken.number) if isinstance(taken, Sent) else ("message", None)
             raise MessageError(about, f"it could not be answered ({type(error).__name__})", number) from error
 
-    def _see(self, sent: Sent) -> dict[str, Any]:
+    async def _answered(self, sent: Sent) -> dict[str, Any]:
+        """The answer to a frame, once it is recorded."""
+        try:
+            seen, said = await asyncio.get_running_loop().run_in_executor(self.site.turn, self._see, sent)
+        except Exception:
+            await self.keeping.lost()
+            raise
+        await self.keeping.take(seen)
+        await self.enrolment.take(seen)
+        self.site.answered(self.number, said)
+        return said
+
+    def _see(self, sent: Sent) -> tuple[Seen, dict[str, Any]]:
         """Answer a frame; it is this client's turn, in the turn's thread."""
         self.site.cool()
         begun = time.perf_counter()
@@ -130,28 +158,38 @@ class Client:
             raise MessageError("frame", text, sent.number)
         image = decoded(sent)
         ready = time.perf_counter()
-        seen = self.pipeline(Frame(self._frames, sent.time, image))
+        seen = replace(self.pipeline(Frame(self._frames, sent.time, image)), age_ms=1e3 * (ready - sent.came))
         self._frames, self._last = self._frames + 1, sent.time
         ends = {"queue": (sent.came, begun), "decode": (begun, ready), "server": (sent.came, time.perf_counter())}
         spans = {name: 1e3 * (end - start) for name, (start, end) in ends.items()}
-        return protocol.answer(sent, seen, spans, self.site.parts.gallery is not None)
+        return seen, protocol.answer(sent, seen, spans, self.site.parts.gallery is not None)
 
-    def _start(self, message: dict[str, Any]) -> None:
-        """A source begins: new tracks, and time from 0."""
+    async def _start(self, message: dict[str, Any]) -> None:
+        """A source begins: new tracks, and time from 0. A recording is of one source."""
         self.source, self.mirrored = protocol.start_of(message)
+        await self._stop(message)
+        self.keeping.page = {"source": self.source, "mirrored": self.mirrored}
         self.pipeline = self.site.parts.pipeline(self.tuning)
         self._frames, self._last = 0, 0.0
 
-    def _stop(self, message: dict[str, Any]) -> None:
+    async def _stop(self, message: dict[str, Any]) -> None:
         """A source is over; its faces are forgotten when the next one starts."""
+        self.enrolment.cancel()
+        await self.keeping.end("the source ended", tell=True)
 
-    def _tune(self, message: dict[str, Any]) -> dict[str, Any]:
+    async def _tune(self, message: dict[str, Any]) -> dict[str, Any]:
         """Other settings, from the next frame on; its faces stay who they are."""
         self.tuning = protocol.tuned(message, self.tuning, self.site.presets)
         pipeline = self.site.parts.pipeline(self.tuning)
         pipeline.go_on(self.pipeline)
         self.pipeline = pipeline
+        await self.keeping.tuned(self.tuning)
         return {"type": "settings", **protocol.settings(self.tuning, self.site.presets)}
+
+    def _name(self, track: int, name: str) -> None:
+        """A face of this client is somebody."""
+        if isinstance(self.pipeline.identify, Identity):
+            self.pipeline.identify.name(track, name)
 
 
 async def first(*coroutines: Coroutine[Any, Any, None]) -> None:

@@ -5,22 +5,32 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ferlab.box import named
 from ferlab.errors import BundleError
+from ferlab.live.encrypted import session_key
 from ferlab.live.heat import cooling
 from ferlab.live.parts import Parts, Tuning
-from ferlab.live.settings import PAGE
+from ferlab.live.settings import PAGE, LiveConfig
 from ferlab.live.smooth import PRESETS, preset
 from ferlab.live.web import protocol
 from ferlab.live.web.feed import Feed
 from ferlab.live.web.metrics import Metrics
+from ferlab.live.web.recording import OUT
 
 MOST = 8  # clients at a time
 TOLD = 100  # different failures that are told
 
 Pictured = tuple[str, bytes | None]  # a message and, of a frame, the picture that follows it
+
+
+class Ending(Protocol):
+    """Something that must end before the program does."""
+
+    def finish(self, why: str) -> None:
+        """End, once the event loop is over."""
+        ...
 
 
 class Site:
@@ -35,15 +45,24 @@ class Site:
         answers: each answer, as text.
         pictures: each frame of the server's own source, with its picture.
         clients: pages that are there now.
+        key: that recordings are encrypted with, or None.
+        keeping: clients whose recordings run.
+        ending: whether the server is about to end.
         hello: the first message to each.
 
     Args:
         parts: opened and warm.
         say: told, in a sentence, what a person should know.
+
+    Raises:
+        ConfigError: the key of recordings cannot be had.
     """
 
     def __init__(self, parts: Parts, say: Callable[[str], None]) -> None:
-        self.settings, self.parts, self._say = parts.settings, parts, say
+        self.settings, self.parts, self.say = parts.settings, parts, say
+        self.key = key_of(self.settings, say)
+        self.keeping: set[Ending] = set()
+        self.ending = False
         self.presets = {**PRESETS, Path(self.settings.preset).name: preset(self.settings.preset)}
         self.turn = ThreadPoolExecutor(1, "turn")
         self.cool = cooling(self.settings.device, say)
@@ -67,11 +86,23 @@ class Site:
         line = f"page    failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         if line not in self._told and len(self._told) < TOLD:
             self._told.add(line)
-            self._say(line)
+            self.say(line)
+
+    def close(self) -> None:
+        """End the recordings that run; the event loop is over."""
+        for each in list(self.keeping):
+            each.finish("ferlab was stopped")
 
     def note(self, text: str) -> None:
         """Tell everybody who looks at the server's source."""
         self.pictures.publish(-1, (protocol.encoded({"type": "note", "text": text}), None))
+
+
+def key_of(settings: LiveConfig, say: Callable[[str], None]) -> bytes | None:
+    """The key of what the page records; None if that is not encrypted, or the session is the source's."""
+    if settings.encrypt is None or settings.source != PAGE:
+        return None
+    return session_key(Path(settings.encrypt).expanduser(), Path(settings.out or OUT).expanduser(), say)
 
 
 def hello(parts: Parts, presets: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,8 +117,8 @@ def hello(parts: Parts, presets: Mapping[str, Any]) -> dict[str, Any]:
         "presets": {name: asdict(each) for name, each in presets.items()},
         "settings": protocol.settings(Tuning.of(settings), presets),
         "can": {
-            "record": False,
-            "enroll": False,
+            "record": settings.source == PAGE,
+            "enroll": settings.source == PAGE and parts.gallery is not None,
             "source": "page" if settings.source == PAGE else "server",
             "encrypted": settings.encrypt is not None,
             "blur": settings.blur,
