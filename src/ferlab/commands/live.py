@@ -47,11 +47,27 @@ def live(invocation: "Invocation") -> None:
 
             address = taken(settings)  # before the model is opened, which takes a while
             held.callback(address.socket.close)
-        if settings.source == PAGE:
+        if settings.view is not None:
+            assert address is not None
+            look_at(settings, address, screen, lambda: stop.signal is not None)
+        elif settings.source == PAGE:
             assert address is not None
             serve(settings, address, screen, lambda: stop.signal is not None)
         else:
             watch(settings, address, screen, lambda: stop.signal is not None)
+
+
+def look_at(settings: LiveConfig, address: "Address", screen: Screen, stopped: Callable[[], bool]) -> None:
+    """Show a session in the browser until `stopped`."""
+    from ferlab.live.view import view_of
+    from ferlab.live.web.viewer import hosted
+
+    view = view_of(Path(str(settings.view)).expanduser())
+    frames, faces = len(view.frames["time"]), len(view.faces["track"])
+    screen.say(f"session {view.folder}: {counted(frames, 'frame')} with {counted(faces, 'face')}", *view.notes)
+    with hosted(address, view, screen.say, settings.open) as page:
+        screen.say("        Ctrl-C ends")
+        page.wait(stopped)
 
 
 def serve(settings: LiveConfig, address: "Address", screen: Screen, stopped: Callable[[], bool]) -> None:

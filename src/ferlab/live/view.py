@@ -28,6 +28,7 @@ from ferlab.live.truth import Truth, read_truth
 BYTES = 2 * 2**30  # of frames.jsonl and of frames.csv: ten hours of eight faces
 NAMED = 64  # characters of a name
 FACTS, FACT = 64, 400  # of session.json that are shown, and characters of each
+SIDE = 32768  # pixels of a picture, at most
 FULL = 65535  # a probability of 1
 NONE = 255  # a label that is none
 
@@ -46,6 +47,7 @@ class View:
             second u1, 255 for none, uncertain u1, shares (m, k) u2 of 65535; with affect valence f4 and arousal f4.
         names: track -> who it was, if the session says so.
         summary: what session.json says, in lines: name, text.
+        picture: width and height of a frame, pixels; of a session that does not say so, what holds all boxes.
         drawn: whether what is known is drawn in the video already.
         truth: what was noted; None without annotations.csv.
         video: the name of its file, or None.
@@ -58,6 +60,7 @@ class View:
     faces: Columns
     names: Mapping[int, str]
     summary: Sequence[tuple[str, str]]
+    picture: tuple[int, int]
     drawn: bool
     truth: Truth | None
     video: str | None
@@ -104,7 +107,8 @@ def view_of(folder: Path) -> View:
         )
     settings = found.get("settings")
     drawn = isinstance(settings, dict) and settings.get("record") == "overlay"
-    return View(folder, columns.labels, frames, faces, names, facts(found), drawn, truth, video, notes)
+    size = picture(found.get("picture"), faces["box"])
+    return View(folder, columns.labels, frames, faces, names, facts(found), size, drawn, truth, video, notes)
 
 
 def _frames(path: Path) -> Columns:
@@ -212,6 +216,15 @@ def _summary(folder: Path) -> tuple[dict[str, Any], list[str]]:
     except (OSError, ValueError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:120]
         return {}, [f"{SUMMARY} cannot be read: {reason}"]
+
+
+def picture(said: Any, boxes: npt.NDArray[Any]) -> tuple[int, int]:
+    """Width and height of a frame, as session.json says, or as large as the boxes (n, 4) need."""
+    if isinstance(said, list) and len(said) == 2 and all(type(side) is int and 0 < side <= SIDE for side in said):
+        return said[0], said[1]
+    reach = (boxes[:, :2] + boxes[:, 2:]).max(0, initial=0)
+    wide, high = (min(SIDE, max(least, math.ceil(side))) for side, least in zip(reach, (640, 480), strict=True))
+    return wide, high
 
 
 def facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,8 +1,6 @@
 """The routes of the page's server."""
 
-import mimetypes
 from contextlib import suppress
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,13 +13,12 @@ from ferlab.live.settings import PAGE as PAGE_SOURCE
 from ferlab.live.web import protocol
 from ferlab.live.web.client import IN_A_ROW, POLICY, Client, first
 from ferlab.live.web.feed import Listener
+from ferlab.live.web.hosted import PAGE
 from ferlab.live.web.metrics import CONTENT_TYPE
 from ferlab.live.web.protocol import MessageError
 from ferlab.live.web.site import MOST, Pictured, Site
 
-PAGE = Path(__file__).parent / "page"
 LATER = 1013  # WebSocket's code for a server that is full
-mimetypes.add_type("text/javascript", ".js")  # a machine may have registered another, with which no browser runs it
 
 
 def application(site: Site) -> Starlette:

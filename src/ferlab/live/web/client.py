@@ -130,7 +130,7 @@ class Client:
                 known = ", ".join(self.kinds)
                 raise MessageError("message", f"unknown type {protocol.shown(taken['type'])}; one of: {known}")
             return await kind(taken)
-        except MessageError:
+        except (MessageError, WebSocketDisconnect):
             raise
         except Exception as error:  # whatever a runtime raises for one frame may be over with the next
             self.site.failed(error)
