@@ -67,12 +67,15 @@ def write(path: Path, split: "Split", people: int, seconds: float) -> None:
     writer.release()
 
 
-def frames(split: "Split", people: int, seconds: float) -> "Iterator[Image]":
-    """Frames in which so many people move on ellipses and rest, each with another face every CHANGE seconds."""
+def frames(split: "Split", people: int, seconds: float, below: int = 0) -> "Iterator[Image]":
+    """Frames in which so many people move on ellipses and rest, each with another face every CHANGE seconds.
+
+    The lowest rows, `below` of them, nobody enters.
+    """
     drawn, side = np.random.default_rng(0), SIDES[people]
     ground = cv2.resize(drawn.integers(40, 200, (12, 16, 3)).astype(np.uint8), (WIDTH, HEIGHT))
     across = min(people, 4)
-    cells = np.array([WIDTH // across, HEIGHT // -(-people // across)])
+    cells = np.array([WIDTH // across, (HEIGHT - below) // -(-people // across)])
     places = [(cells * (np.array([i % across, i // across]) + 0.5)) for i in range(people)]
     reach = (cells - side * 1.1) / 2
     shown = drawn.choice(len(split), (people, int(seconds / CHANGE) + 1), replace=False)
