@@ -197,4 +197,4 @@ def test_nothing_is_kept_unless_it_is_asked_for(tmp_path: Path, monkeypatch: pyt
 )
 def test_settings_that_mean_nothing(settings: dict, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        LiveConfig("b", **settings)
+        LiveConfig("b", "0", **settings)
