@@ -66,7 +66,7 @@ class Viewer {
     document.title = `${name} · ferlab`;
     by("session-name").textContent = name;
     const faces = session.tracks.size, length = clock(session.end - session.begin);
-    by("status-text").textContent = `${length}, ${frames.toLocaleString("en")} frames, ${faces} face${faces === 1 ? "" : "s"}`;
+    by("status-text").textContent = `${length}, ${frames.toLocaleString("en")} frames, ${faces} face${faces === 1 ? "" : "s"} followed`;
     by("no-video").hidden = video;
   }
 
@@ -174,7 +174,9 @@ class Viewer {
   }
 
   panels(faces, time) {
-    this.bars.clear();
+    const shown = faces.map((face) => face.track).join();
+    if (shown !== this.shown) this.bars.clear();
+    this.shown = shown;
     this.bars.draw(faces, this.selected, 0);
     if (!this.session.about.affect) return;
     this.affect.past = this.session.past(time);

@@ -260,7 +260,7 @@ export class Lanes {
     const { ctx, look } = this, { time, number, ms } = this.session.frames;
     const wide = (this.to - this.from) / this.columns, most = this.slowest;
     this.pair(part, [["ms", look.dim], ["lost", look.hot]]);
-    const marks = [];
+    const marks = [], broad = Math.max(1, Math.round((0.8 * this.session.step) / wide));
     ctx.fillStyle = look.dim;
     for (let i = Math.max(1, above(time, this.from)), end = above(time, this.to); i < end;) {
       const column = Math.floor((time[i] - this.from) / wide);
@@ -270,7 +270,7 @@ export class Lanes {
         lost += number[i] - number[i - 1] - 1;
       }
       const high = Math.max(1, part.high * Math.min(1, longest / most));
-      ctx.fillRect(LEFT + column, part.bottom - high, 1, high);
+      ctx.fillRect(LEFT + column, part.bottom - high, broad, high);
       if (lost) marks.push(LEFT + column);
     }
     ctx.fillStyle = look.hot;
