@@ -37,6 +37,7 @@ export class Annotate {
     if (on === this.recording) return;
     this.recording = on;
     this.folder = folder;
+    for (const { until } of this.open.values()) until.textContent = "until its end";
     this.open.clear();
     if (on) {
       by("annotated-list").replaceChildren();

@@ -5,12 +5,6 @@ const MOST = 2; // frames on their way
 const SLOTS = MOST + 2; // and one that waits for the screen, and the one on it
 const LOOK = 1280; // longer side of what is painted; what is sent is a scaled copy of it where the source says so
 
-/** A canvas off the page; one that is in no document where there is nothing else. */
-export function blank(width, height) {
-  if (window.OffscreenCanvas) return new OffscreenCanvas(width, height);
-  return Object.assign(document.createElement("canvas"), { width, height });
-}
-
 export class Loop {
   /**
    * engine: see remote.js. stage: with `paint(picture, answer)`.
@@ -21,7 +15,7 @@ export class Loop {
     this.counts = { camera: 0, sent: 0, answered: 0, painted: 0, dropped: 0, stale: 0, errors: 0 };
     this.trips = []; // ms from sending to the answer, of the last ones
     this.age = NaN; // ms, of the frame that was painted last
-    this.free = Array.from({ length: SLOTS }, () => ({ shown: blank(1, 1), small: null, sent: null }));
+    this.free = Array.from({ length: SLOTS }, () => ({ shown: blank(), small: null, sent: null }));
     this.flying = 0;
     this.waiting = null; // the newest frame that is not on its way yet
     this.ready = this.onscreen = null; // answered: to be painted, and painted
@@ -119,7 +113,7 @@ export class Loop {
     slot.sent = slot.shown;
     if (Math.max(width, height) > this.source.side) {
       const [wide, high] = within(size, this.source.side);
-      slot.small ??= blank(1, 1);
+      slot.small ??= blank();
       sized(slot.small, wide, high).drawImage(slot.shown, 0, 0, wide, high);
       slot.sent = slot.small;
     }
@@ -198,6 +192,11 @@ export class Loop {
 function within([width, height], side) {
   const scale = Math.min(1, side / Math.max(width, height));
   return [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
+}
+
+/** A canvas in no document. OffscreenCanvas was measured beside it: its JPEG takes as long alone, and longer under load. */
+function blank() {
+  return document.createElement("canvas");
 }
 
 /** The context of a canvas of this size; it is made anew only if the size is another. */

@@ -104,7 +104,7 @@ function begun(opened) {
     numbers: new Numbers(by, loop),
     controls: new Controls(by("settings"), settle, () => source?.kind === "picture" && loop.again()),
     annotate: new Annotate(hello.labels, palette, { send, time, selected, refused: (text) => toast(text, "error") }),
-    recording: new Recording(stage, hello.can, { send, say: toast, changed: (on, folder) => parts.annotate.record(on, folder) }),
+    recording: new Recording(stage, hello.can, { send, say: toast, runs: () => Boolean(last), changed: (on, folder) => parts.annotate.record(on, folder) }),
   };
   by("affect").hidden = !hello.affect;
   by("tab-history").hidden = !hello.labels.length;

@@ -3,7 +3,7 @@
 import { by, clock } from "ferlab/dom.js";
 
 export class Recording {
-  /** on: {send(message), say(text, kind), changed(on, folder)}; stage: see stage.js; can: what the hello says. */
+  /** on: {send(message), say(text, kind), runs() whether a source does, changed(on, folder)}; can: of the hello. */
   constructor(stage, can, on) {
     Object.assign(this, { stage, can, on, running: false });
     by("record").hidden = !can.record;
@@ -12,6 +12,7 @@ export class Recording {
   }
 
   async toggle() {
+    if (!this.running && !this.on.runs()) return this.on.say("A recording is of a source: start the camera first, or open a video.");
     try {
       await this.on.send({ type: "record", on: !this.running });
     } catch (error) {
@@ -20,10 +21,10 @@ export class Recording {
   }
 
   /** What the engine says of the recording. */
-  take({ on, folder, seconds = 0, frames }) {
+  take({ on, folder, seconds = 0, frames = 0, why = "" }) {
     if (on && !this.running) this.on.say(`Recording to ${folder}${this.can.encrypted ? ", encrypted" : ""}`);
-    if (!on && this.running) this.on.say(`Recorded ${frames ?? 0} frames, ${clock(seconds)}${folder ? `, in ${folder}` : ""}`);
-    this.running = on;
+    if (!on && this.running) this.on.say(ended({ folder, seconds, frames, why }));
+    Object.assign(this, { running: on, folder });
     this.began = performance.now() - 1000 * seconds;
     by("record").setAttribute("aria-pressed", on);
     by("record-text").textContent = on ? "Stop recording" : "Record";
@@ -38,7 +39,7 @@ export class Recording {
 
   /** The connection is lost, and the recording with it. */
   lost() {
-    if (this.running) this.take({ on: false, folder: null, seconds: (performance.now() - this.began) / 1000 });
+    if (this.running) this.take({ on: false, folder: this.folder, why: "the connection is lost", frames: null });
   }
 
   /** Show how long it is. */
@@ -62,4 +63,12 @@ export class Recording {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   }
+}
+
+/** What a person should know of a recording that ended. */
+function ended({ folder, seconds, frames, why }) {
+  const because = why ? ` It ended because ${why}.` : "";
+  if (frames === null) return `What was recorded until now is in ${folder}.${because}`;
+  if (!folder) return `Nothing was recorded.${because}`;
+  return `Recorded ${frames} ${frames === 1 ? "frame" : "frames"}, ${clock(seconds)}, in ${folder}.${because}`;
 }

@@ -55,7 +55,7 @@ class Remote {
   /** Send a control message; gives the reply, null for one that has none. An Error says why it was refused. */
   async send(message) {
     const waiting = this.asked.get(message.type);
-    if (["start", "stop"].includes(message.type)) this.sources += 1;
+    if (["start", "stop"].includes(message.type)) this.another();
     if (!waiting) {
       this.transmit(JSON.stringify(message));
       return null;
@@ -64,6 +64,12 @@ class Remote {
       this.transmit(JSON.stringify(message));
       waiting.push(each);
     });
+  }
+
+  /** A source begins or ends: what was asked of its faces has no answer any more. */
+  another() {
+    this.sources += 1;
+    for (const each of this.asked.get("enroll").splice(0)) each.reject(new Error("The source ended before the face was enrolled."));
   }
 
   close() {
@@ -175,10 +181,7 @@ function framed(id, time, jpeg) {
 
 /** A canvas as JPEG, an ArrayBuffer. */
 async function encoded(canvas) {
-  const how = { type: "image/jpeg", quality: QUALITY };
-  const blob = canvas.convertToBlob
-    ? await canvas.convertToBlob(how)
-    : await new Promise((resolve) => canvas.toBlob(resolve, how.type, how.quality));
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
   if (!blob) throw new Error("this browser cannot make a JPEG of the frame");
   return blob.arrayBuffer();
 }
