@@ -114,7 +114,9 @@ class LiveConfig:
         if self.view is not None:
             for key in default.keys() - {"view", "smooth", "show", *SERVED}:
                 if getattr(self, key) != default[key]:
-                    raise ConfigError(f"{key} must be left out with view, which watches nothing, got {getattr(self, key)}")
+                    raise ConfigError(
+                        f"{key} must be left out with view, which watches nothing, got {getattr(self, key)}"
+                    )
         elif not self.paged:
             for key in SERVED:
                 if getattr(self, key) != default[key]:

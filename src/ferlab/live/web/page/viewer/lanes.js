@@ -6,6 +6,7 @@ import { AWAY, FULL, above } from "ferlab/viewer/session.js";
 
 const LEFT = 56, RIGHT = 10, AXIS = 18, BETWEEN = 4; // CSS pixels
 const NOTED = 16, LAYERS = 84, AFFECT = 54, QUALITY = 28;
+const LEAST_LOST = 5; // CSS pixels of a mark
 const ROOM = 132, HIGHEST = 18, LEAST = 9; // for all lanes, and of one
 export const LINES = [["valence", "#E69F00"], ["arousal", "#56B4E9"]];
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600]; // seconds between ticks
@@ -255,33 +256,37 @@ export class Lanes {
     });
   }
 
-  /** How long frames took, the longest of each column; a mark where the numbers of frames leave some out. */
+  /** How long frames took, in the mean of each column and at most; and the share that the numbers of frames leave out. */
   quality(part) {
     const { ctx, look } = this, { time, number, ms } = this.session.frames;
-    const wide = (this.to - this.from) / this.columns, most = this.slowest;
+    const wide = (this.to - this.from) / this.columns, broad = Math.max(1, Math.round((0.8 * this.session.step) / wide));
     this.pair(part, [["ms", look.dim], ["lost", look.hot]]);
-    const marks = [], broad = Math.max(1, Math.round((0.8 * this.session.step) / wide));
+    const bar = (column, from, share) => ctx.fillRect(LEFT + column, from - part.high * Math.min(1, share), broad, part.high * Math.min(1, share));
     ctx.fillStyle = look.dim;
+    const lostOf = new Map();
     for (let i = Math.max(1, above(time, this.from)), end = above(time, this.to); i < end;) {
-      const column = Math.floor((time[i] - this.from) / wide);
-      let longest = 0, lost = 0;
+      const column = Math.floor((time[i] - this.from) / wide), first = i;
+      let longest = 0, sum = 0, lost = 0;
       for (; i < end && Math.floor((time[i] - this.from) / wide) === column; i += 1) {
         longest = Math.max(longest, ms[i]);
+        sum += ms[i];
         lost += number[i] - number[i - 1] - 1;
       }
-      const high = Math.max(1, part.high * Math.min(1, longest / most));
-      ctx.fillRect(LEFT + column, part.bottom - high, broad, high);
-      if (lost) marks.push(LEFT + column);
+      ctx.globalAlpha = 0.4;
+      bar(column, part.bottom, longest / this.slowest);
+      ctx.globalAlpha = 1;
+      bar(column, part.bottom, sum / (i - first) / this.slowest);
+      if (lost) lostOf.set(column, lost / (lost + i - first));
     }
     ctx.fillStyle = look.hot;
-    for (const x of marks) ctx.fillRect(x - 0.75, part.top, 2, part.high);
+    for (const [column, share] of lostOf) ctx.fillRect(LEFT + column - 0.5, part.top, Math.max(2, broad), Math.max(LEAST_LOST, part.high * share));
   }
 
-  /** Milliseconds of the lane's height: what all but one frame of a hundred stay below, and a half more. */
+  /** Milliseconds of the lane's height: twice what 95 of a hundred frames stay below. */
   get slowest() {
     if (!this.most) {
       const sorted = Float32Array.from(this.session.frames.ms).sort();
-      this.most = Math.max(1, 1.5 * sorted[Math.floor(0.99 * (sorted.length - 1))]);
+      this.most = Math.max(1, 2 * sorted[Math.floor(0.95 * (sorted.length - 1))]);
     }
     return this.most;
   }
