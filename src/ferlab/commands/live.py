@@ -62,9 +62,12 @@ def look_at(settings: LiveConfig, address: "Address", screen: Screen, stopped: C
     from ferlab.live.view import view_of
     from ferlab.live.web.viewer import hosted
 
+    screen.say(f"session {settings.view}")
     view = view_of(Path(str(settings.view)).expanduser())
     frames, faces = len(view.frames["time"]), len(view.faces["track"])
-    screen.say(f"session {view.folder}: {counted(frames, 'frame')} with {counted(faces, 'face')}", *view.notes)
+    screen.say(
+        f"        {counted(frames, 'frame')} with {counted(faces, 'face')}", *(f"note    {x}" for x in view.notes)
+    )
     with hosted(address, view, screen.say, settings.open) as page:
         screen.say("        Ctrl-C ends")
         page.wait(stopped)

@@ -111,7 +111,13 @@ class LiveConfig:
     def _check_page(self) -> None:
         """Raise ConfigError for a key that would do nothing with this source."""
         default = {each.name: each.default for each in fields(self)}
-        if not self.paged:
+        if self.view is not None:
+            for key in default.keys() - {"view", "smooth", "show", *SERVED}:
+                if getattr(self, key) != default[key]:
+                    raise ConfigError(
+                        f"{key} must be left out with view, which watches nothing, got {getattr(self, key)}"
+                    )
+        elif not self.paged:
             for key in SERVED:
                 if getattr(self, key) != default[key]:
                     raise ConfigError(f"{key} must go with a page, got source={self.source}; add page=true")

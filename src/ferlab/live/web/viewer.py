@@ -77,8 +77,11 @@ def about(view: View) -> dict[str, Any]:
     excluded: list[tuple[float, float]] = []
     events: list[tuple[float, str]] = []
     if (truth := view.truth) is not None:
-        labels += [[start, end, entry.track, entry.label] for start, end, entry in truth.spans if not entry.box]
-        labels += [[start, end, None, entry.label] for start, end, entry in truth.everybody]
+        everybody = [(start, end, entry.label) for start, end, entry in truth.everybody]
+        labels += [[start, end, None, label] for start, end, label in everybody]
+        for start, end, entry in truth.spans:  # what is said of everybody is in those of who has others, too
+            if not any(a <= start and end <= b and entry.label == label for a, b, label in everybody):
+                labels.append([start, end, entry.track, entry.label])
         excluded, events = list(truth.excluded), list(truth.events)
     return {
         "name": view.folder.resolve().name,

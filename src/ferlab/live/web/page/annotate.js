@@ -63,14 +63,13 @@ export class Annotate {
     if (!this.recording) return this.on.refused("Annotations belong to a recording: start one first (R).");
     const track = kind === "label" ? this.on.selected() : null;
     if (kind === "label" && track == null) return this.on.refused("There is no face to label.");
-    const span = kind === "label" ? `label ${track}` : kind;
+    const span = kind === "label" ? `label ${track}` : kind, time = this.on.time();
     const before = this.open.get(span);
-    if (before) await this.end(span, before);
-    if (!before || before.label !== label) await this.begin(span, { kind, label, track });
+    if (before) await this.end(span, before, time); // one that follows begins at the very time: there is no gap in the truth
+    if (!before || before.label !== label) await this.begin(span, { kind, label, track }, time);
   }
 
-  async begin(span, annotation) {
-    const time = this.on.time();
+  async begin(span, annotation, time) {
     if (!(await this.told({ ...annotation, time, on: true }))) return;
     const { kind, label, track } = annotation;
     const line = make("li"), swatch = make("span", "swatch");
@@ -85,8 +84,7 @@ export class Annotate {
     this.show();
   }
 
-  async end(span, { until, ...annotation }) {
-    const time = this.on.time();
+  async end(span, { until, ...annotation }, time) {
     if (!(await this.told({ ...annotation, time, on: false }))) return;
     this.open.delete(span);
     until.textContent = `until ${clock(time, true)}`;

@@ -3,7 +3,7 @@
 import { by, make } from "ferlab/dom.js";
 import { keep, kept } from "ferlab/kept.js";
 
-const NAMES = { " ": "Space" };
+const NAMES = { " ": "Space", arrowleft: "←", arrowright: "→", arrowup: "↑", arrowdown: "↓", home: "Home", end: "End" };
 
 /**
  * Of buttons with data-key, and more, [{key, name, act, off}] without a button; off() says that one is not there now.
