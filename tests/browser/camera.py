@@ -43,6 +43,17 @@ def write(path: Path, frames: Iterable[Image], quality: int = 90) -> Path:
     return path
 
 
+def write_clip(path: Path, seconds: float) -> Path:
+    """A video for OpenCV of the drawn face, from its first frame on as often as it takes."""
+    frames = list(drawn())
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), FPS, (width, height))
+    for number in range(round(seconds * FPS)):
+        writer.write(frames[number % len(frames)][:, :, ::-1])
+    writer.release()
+    return path
+
+
 def drawn(
     width: int = 320,
     height: int = 240,

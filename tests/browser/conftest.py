@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,8 +49,18 @@ def server(folder: Path) -> Iterator[Page]:
     """`ferlab live` with the model in the box, which answers fast; Haar finds the drawn face and needs no file."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("FERLAB_CACHE", str(folder / "cache"))
-        with served(folder, "detect=haar", "preset=fast", "record=overlay", "show=[box,label]", "out=recordings") as started:
+        with served(
+            folder, "detect=haar", "preset=fast", "record=overlay", "show=[box,label]", "out=recordings"
+        ) as started:
             yield started
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """Deque's checker of accessibility, as a locked package brings it."""
+    reason = "no axe: it comes with the development dependencies (make setup)"
+    package = pytest.importorskip("axe_playwright_python", reason=reason)
+    return resources.files(package).joinpath("axe.min.js").read_text("utf-8")
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """Who can use the page: by keyboard, by screen reader, on a phone, on a slow line."""
 
-from importlib import resources
 from typing import Any
 
 import pytest
@@ -13,32 +12,25 @@ PHONE = {"width": 360, "height": 740}
 RING = "(({outlineStyle, boxShadow}) => [outlineStyle, boxShadow])(getComputedStyle(document.activeElement))"
 
 
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """Deque's checker of accessibility, as a locked package brings it."""
-    reason = "no axe: it comes with the development dependencies (make setup)"
-    package = pytest.importorskip("axe_playwright_python", reason=reason)
-    return resources.files(package).joinpath("axe.min.js").read_text("utf-8")
+def check(page: Any, axe: str, where: str) -> dict[tuple[str, str], Any]:
+    """What axe finds wrong: where, and which of its rules -> what does not keep it."""
+    page.evaluate(axe)  # not as an element, which the page's policy would refuse
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+    return {(where, each["id"]): [(node["target"], node["failureSummary"]) for node in each["nodes"]] for each in found}
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_axe_finds_nothing(visits: Any, axe: str, scheme: str) -> None:
     visit = visits(color_scheme=scheme)
-    page, wrong = visit.page, {}
-
-    def check(where: str) -> None:
-        page.evaluate(axe)  # not as an element, which the page's policy would refuse
-        for found in page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]:
-            wrong[where, found["id"]] = [node["target"] + [node["failureSummary"]] for node in found["nodes"]]
-
-    check("at first")
+    page = visit.page
+    wrong = check(page, axe, "at first")
     begin(visit)
     for tab in page.locator("[role=tab]:visible").all():
         tab.click()
-        check(tab.inner_text())
+        wrong |= check(page, axe, tab.inner_text())
     for button in ("help", "model"):
         page.click(f"#{button}")
-        check(button)
+        wrong |= check(page, axe, button)
         page.keyboard.press("Escape")
     assert wrong == {}
 

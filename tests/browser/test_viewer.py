@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import cv2
 from e2e.page import served
 
 from . import camera
@@ -11,12 +10,7 @@ from .watched import PAINTS, await_paints, paints, until
 
 
 def test_the_servers_own_video_is_shown_with_its_answers(visits: Any, folder: Path) -> None:
-    clip = folder / "clip.avi"
-    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter_fourcc(*"MJPG"), camera.FPS, (320, 240))
-    for _ in range(10):
-        for frame in camera.drawn():
-            writer.write(frame[:, :, ::-1])
-    writer.release()
+    clip = camera.write_clip(folder / "long.avi", seconds=60)  # the page may take its time to open
     sent: list[Any] = []
     with served(folder, f"source={clip}", "page=true", "paced=true", "detect=haar") as server:
         page = visits(server.url, before=[PAINTS, lambda page: page.on("websocket", heard(sent))]).page
