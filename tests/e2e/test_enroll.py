@@ -11,7 +11,7 @@ import pytest
 
 import ferlab
 from ferlab.cli import main
-from ferlab.live import detect, run
+from ferlab.live import detect, parts
 from ferlab.live.frame import Faces, Frame
 from ferlab.live.haar import Haar
 from ferlab.live.keys import make_key
@@ -36,7 +36,7 @@ class Marked:
 
 @pytest.fixture
 def landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (detect, run):
+    for module in (detect, parts):
         monkeypatch.setattr(module, "detector", lambda name, *rest: Marked() if name == "yunet" else Haar())
 
 
