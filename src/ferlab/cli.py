@@ -44,7 +44,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command(
         "predict:predict", "predict", "answer for every face in pictures and videos, or for face crops", "PredictConfig"
     ),
-    "live": Command("live:live", "live", "watch the faces in front of a camera, or in a video", "LiveConfig"),
+    "live": Command("live:live", "live", "watch the faces in front of a camera, in a page of its own", "LiveConfig"),
     "live decrypt": Command(
         "live:decrypt", "live_decrypt", "read a session that was encrypted, with its key", "DecryptConfig"
     ),

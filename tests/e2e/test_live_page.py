@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with served(tmp_path_factory.mktemp("page"), "detect=none") as started:
         yield started
         code, _ = started.end(signal.SIGTERM)
-        told = started.rest().splitlines()
+        told = [line for line in started.rest().splitlines() if not line.startswith("Corrupt JPEG")]  # libjpeg's own
     assert code == 0, told
     assert [line.split()[0] for line in told] == ["model", "faces", "page", "Ctrl-C", "seen"], told
 
@@ -246,7 +246,8 @@ def test_nothing_that_is_sent_ends_it(page: Page) -> None:
             except (ConnectionClosed, TimeoutError):
                 pass
     with page.socket() as fuzzed:
-        fuzzed.send(bytes(2**21 + 1))
+        with suppress(ConnectionClosed):
+            fuzzed.send(bytes(2**21 + 1))
         assert closed(fuzzed) == 1009
     with page.client() as client:
         assert client.answer(1, 0.0, whole)["type"] == "answer"

@@ -78,7 +78,7 @@ def test_every_extra_is_used_and_named():
     root = Path(__file__).parents[2]
     extras = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     of_formats = {each.extra for each in formats.FORMATS.values() if each.extra}
-    code = "".join(file.read_text(encoding="utf-8") for file in (root / "src" / "ferlab" / "live").rglob("*.py"))
+    code = "".join(file.read_text(encoding="utf-8") for file in (root / "src" / "ferlab").rglob("*.py"))
     others = set(extras) - of_formats
     assert others == {"video", "encryption", "tune", "lan", "web"}
     assert all(f"ferlab[{extra}]" in code or f"extra {extra}" in code for extra in others)

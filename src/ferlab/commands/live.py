@@ -1,4 +1,4 @@
-"""`ferlab live`: what a model says of the faces in front of a camera, or in a video, while it runs."""
+"""`ferlab live`: what a model says of the faces in front of a camera, in a page or on the terminal, while it runs."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence

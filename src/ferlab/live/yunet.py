@@ -70,8 +70,7 @@ class YuNet:
         small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         height, width = small.shape[:2]
         whole = np.zeros((1, 3, -(-height // 32) * 32, -(-width // 32) * 32), np.float32)
-        for channel in range(3):  # a channel at a time takes a quarter of the time; it was trained on BGR
-            whole[0, channel, :height, :width] = small[:, :, 2 - channel]
+        whole[0, ::-1, :height, :width] = cv2.split(small)  # by far the quickest way; it was trained on BGR
         found = self._session.run(OUTPUTS, {self._input: whole})
         boxes, scores, points = decode(dict(zip(OUTPUTS, found, strict=True)), whole.shape[3], self.score)
         # Scaled by what cv2 made of it, whose sides are whole pixels.
