@@ -38,19 +38,22 @@ class Keeping:
         self._recording: Recording | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._pictures: Future[None] | None = None
+        self._order = asyncio.Lock()  # its queue is first in, first out
         self._notes: set[asyncio.Task[None]] = set()
         self.page: dict[str, Any] = {}
         self.tuning = Tuning.of(site.settings)
 
     async def take(self, seen: Seen) -> None:
         """Keep a frame, if a recording runs; what cannot be written ends the recording, and the client is told."""
-        if self._recording is None:
+        recording = self._recording
+        if recording is None:
             return
         try:
-            if self._pictures is not None:
-                await _done(self._pictures)
-            await self._do(self._recording.write, seen)
-            self._pictures = self._submit(self._recording.keep)
+            async with self._order:
+                if self._pictures is not None:
+                    await _done(self._pictures)
+                await self._do(recording.write, seen)
+                self._pictures = self._submit(recording.keep)
         except Exception as error:  # a full disk, or whatever an encoder raises; the client goes on
             if not isinstance(error, DataError):
                 self._site.failed(error)
@@ -76,7 +79,8 @@ class Keeping:
         if recording is None:
             return None
         try:
-            await self._do(recording.end, why)
+            async with self._order:
+                await self._do(recording.end, why)
         except Exception as error:
             self._site.failed(error)
         self._forget()

@@ -21,6 +21,7 @@ from ferlab.live.store import Folder
 from ferlab.live.summary import drift_of, summary
 
 OUT = "outputs/live"
+AHEAD_S = 5.0  # seconds that an annotation may be ahead of the last frame: some are on their way
 SAME_SECOND = 100  # recordings that may begin within one
 
 
@@ -110,8 +111,12 @@ class Recording:
             raise DataError(f"cannot write to {self.folder}: {why_unwritable(error)}") from error
 
     def time(self, time: float) -> float:
-        """Seconds of the recording; what is before its first frame is its start."""
-        return max(0.0, time - self._first) if self.frames else 0.0
+        """Seconds of the recording; what is before its first frame is its start. DataError if it is not yet."""
+        if not self.frames:
+            return 0.0
+        if (found := max(0.0, time - self._first)) > self.seconds + AHEAD_S:
+            raise DataError(f"time must be that of a frame that was shown, got {time:g} s, which is not yet")
+        return found
 
     def shot(self) -> str:
         """Keep a picture of the last frame with the overlay, and return its file's name; DataError if it cannot be."""

@@ -187,7 +187,7 @@ class Viewer {
   head(time) {
     const { session, lanes } = this, seek = by("seek");
     if (time > lanes.to || time < lanes.from) this.show(time - (time > lanes.to ? 0.05 : 0.95) * (lanes.to - lanes.from), null);
-    write(by("time"), `${clock(time - session.begin, true)} / ${clock(session.end - session.begin)}`);
+    write(by("time"), `${clock(time - session.begin, true)} / ${clock(session.end - session.begin, true)}`);
     if (document.activeElement !== seek || this.player?.playing) seek.value = time;
     put(seek, "aria-valuetext", clock(time - session.begin, true));
     const x = lanes.width ? lanes.x(time) : 0;

@@ -73,7 +73,7 @@ export class Session {
   /** What the plot of valence and arousal asks for: the last seconds of the faces there are; see past.js. */
   past(time) {
     const tracks = new Map();
-    for (const { track } of this.at(time)) {
+    for (const { track } of this.about.affect ? this.at(time) : []) {
       const lane = this.lanes[this.laneOf(track)], moments = [];
       for (let i = above(lane.times, time - TRAIL); i < lane.rows.length && lane.times[i] <= time + 1e-4; i += 1) {
         const row = lane.rows[i], gap = i > 0 && lane.times[i] - lane.times[i - 1] > AWAY;
