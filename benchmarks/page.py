@@ -31,7 +31,7 @@ CLIP_S, WARM_S, GLASS_S = 40, 10, 20
 BELOW = 60  # rows that no face enters, so that no box is drawn over the strip
 # Counts what the page does, whatever the page itself says of it.
 COUNT = """
-  window.measured = {trips: [], paints: 0, ready: 0};
+  window.measured = {trips: [], parts: [], paints: 0, ready: 0};
   const waiting = setInterval(() => {
     if (document.documentElement?.dataset.status !== "ready") return;
     measured.ready = performance.now();
@@ -42,10 +42,11 @@ COUNT = """
     constructor(...words) {
       super(...words);
       this.addEventListener("message", ({data}) => {
-        const id = typeof data === "string" && /^{"type":"answer","id":(\\d+)/.exec(data)?.[1];
-        if (!id) return;
-        measured.trips.push(performance.now() - this.sent.get(Number(id)));
-        this.sent.delete(Number(id));
+        const now = performance.now(), {type, id, ms} = typeof data === "string" ? JSON.parse(data) : {};
+        if (type !== "answer") return;
+        measured.trips.push(now - this.sent.get(id));
+        measured.parts.push(ms);
+        this.sent.delete(id);
       });
     }
     send(data) {
@@ -161,7 +162,7 @@ def speed(watched: Watched, seconds: float) -> dict[str, Any]:
         counts = {name: float(count) for name, count in page.evaluate("ferlab.counts").items()}
         return counts | {"server": cpu_s(watched.server), "chromium": sum(map(cpu_s, processes)), "s": time.monotonic()}
 
-    page.evaluate("measured.trips.length = measured.paints = 0")
+    page.evaluate("measured.trips.length = measured.parts.length = measured.paints = 0")
     before = now()
     page.wait_for_timeout(1000 * seconds)
     found, after = page.evaluate("measured"), now()
@@ -173,6 +174,7 @@ def speed(watched: Watched, seconds: float) -> dict[str, Any]:
         "dropped": spent["dropped"] + spent["stale"],
         "errors": spent["errors"],
         "round trip ms": quantiles(found["trips"]),
+        "of which, p50 ms": {part: statistics.median(ms[part] for ms in found["parts"]) for part in found["parts"][0]},
         "server, of a core": round(spent["server"] / spent["s"], 3),
         "chromium, of a core": round(spent["chromium"] / spent["s"], 3),
         "load average": round(os.getloadavg()[0], 1),
@@ -204,7 +206,7 @@ def endure(watched: Watched, minutes: float) -> list[dict[str, float]]:
     print("minutes  server MiB  JavaScript MiB  Chromium MiB  painted/s")
     begun = time.monotonic()
     while (passed := time.monotonic() - begun) < 60 * minutes:
-        watched.page.evaluate("measured.trips.length = measured.paints = 0")
+        watched.page.evaluate("measured.trips.length = measured.parts.length = measured.paints = 0")
         watched.page.wait_for_timeout(30_000)
         painted = watched.page.evaluate("measured.paints") / 30
         lines.append({"minutes": round(passed / 60 + 0.5, 1), **watched.memory(), "painted fps": round(painted, 2)})
