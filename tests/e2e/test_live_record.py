@@ -71,6 +71,8 @@ def test_a_recording_is_a_session_that_other_commands_read(tmp_path: Path, capsy
                 assert told(client, "annotated")["time"] == at
             client.says("screenshot")
             assert told(client, "note")["text"] == "kept as screenshots/000005.jpg"
+            client.frame(97, 10.7, b"no picture")
+            assert client.told()["about"] == "frame"
             client.frame(98, 10.8, jpeg(98))  # both are on their way when it is stopped, and are in it
             client.frame(99, 10.9, jpeg(99))
             ended = record(client, False)
@@ -91,6 +93,7 @@ def test_a_recording_is_a_session_that_other_commands_read(tmp_path: Path, capsy
     assert len(table(folder, "frames.csv")) == 8
     summary = json.loads((folder / "session.json").read_text())
     assert (summary["frames"], summary["ended"], summary["picture"]) == (8, "it was stopped", [80, 60])
+    assert summary["errors"] == 1
     assert summary["page"] == {"source": "camera", "mirrored": True}
     assert summary["kept"]["screenshots"]["written"] == 1
     assert summary["kept"]["video"]["frames"] == 8

@@ -249,6 +249,24 @@ def test_who_leaves_while_a_frame_is_written_leaves_it_whole(monkeypatch: pytest
     play(script, monkeypatch)
 
 
+def test_an_end_that_was_cancelled_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def script(kept: Keeping, told: list[dict[str, Any]]) -> None:
+        made, held = Held.last, threading.Event()
+        made.keep = lambda: held.wait(10)
+        await kept.take(seen(1, 0.0))
+        second = asyncio.create_task(kept.take(seen(2, 0.1)))
+        ending = asyncio.create_task(kept.end("the page was closed"))
+        await asyncio.sleep(0.02)
+        ending.cancel()
+        held.set()
+        await second
+        assert made.did == ["write 1", "write 2"]
+
+    (kept,) = play(script, monkeypatch).keeping
+    kept.finish("ferlab was stopped")
+    assert Held.last.did[-1] == "end ferlab was stopped"
+
+
 def test_at_the_end_of_the_program_it_is_ended_from_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     async def script(kept: Keeping, told: list[dict[str, Any]]) -> None:
         await kept.take(seen(1, 0.0))

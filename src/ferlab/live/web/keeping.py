@@ -36,6 +36,7 @@ class Keeping:
         self._site, self._tell = site, tell
         self.kinds = {"record": self._record, "annotate": self._annotate, "screenshot": self._screenshot}
         self._recording: Recording | None = None
+        self._ending: Recording | None = None  # frames are not offered to it any more
         self._thread: ThreadPoolExecutor | None = None
         self._pictures: Future[None] | None = None
         self._order = asyncio.Lock()  # its queue is first in, first out
@@ -78,6 +79,7 @@ class Keeping:
         recording, self._recording = self._recording, None
         if recording is None:
             return None
+        self._ending = recording
         try:
             async with self._order:
                 await self._do(recording.end, why)
@@ -96,7 +98,7 @@ class Keeping:
 
     def finish(self, why: str) -> None:
         """End the recording that runs, from a thread other than the event loop's, which is over."""
-        recording, self._recording = self._recording, None
+        recording, self._recording = self._recording or self._ending, None
         if self._thread is not None:
             if recording is not None:
                 self._thread.submit(recording.end, why)
@@ -154,7 +156,7 @@ class Keeping:
     def _forget(self) -> None:
         if self._thread is not None:
             self._thread.shutdown(wait=False)
-        self._thread = self._pictures = None
+        self._thread = self._pictures = self._ending = None
         self._site.keeping.discard(self)
 
     def _said_from(self, loop: asyncio.AbstractEventLoop) -> Callable[[str], None]:
