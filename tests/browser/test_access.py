@@ -1,6 +1,9 @@
 """Who can use the page: by keyboard, by screen reader, on a phone, on a slow line."""
 
+from pathlib import Path
 from typing import Any
+
+from e2e.page import served
 
 from .test_page import begin
 from .watched import until
@@ -110,3 +113,15 @@ def test_the_first_load_is_small(visits: Any) -> None:
     print(f"{len(visit.requests)} requests, {total / 1e3:.0f} kB")
     assert len(visit.requests) <= 40
     assert total < 150_000
+
+
+def test_a_phone_in_the_network_gets_a_camera_by_an_encrypted_page(visits: Any, folder: Path) -> None:
+    with served(folder, "lan=true", "detect=haar") as server:
+        page = begin(visits(server.url, viewport=PHONE, is_mobile=True, ignore_https_errors=True))
+        assert server.url.startswith("https://")
+        assert page.evaluate("isSecureContext")
+        assert "token" in server.url
+        assert "token" not in page.url  # which may be shown to others, and stays in the history
+        page.reload()
+        page.wait_for_selector("html[data-status=ready]")
+        page.close()
