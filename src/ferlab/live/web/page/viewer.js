@@ -66,7 +66,7 @@ class Viewer {
     document.title = `${name} · ferlab`;
     by("session-name").textContent = name;
     const faces = session.tracks.size, length = clock(session.end - session.begin);
-    by("status-text").textContent = `${length}, ${frames.toLocaleString("en")} frames, ${faces} face${faces === 1 ? "" : "s"} followed`;
+    by("status-text").textContent = `${length}, ${counted(frames, "frame")}, ${counted(faces, "face")} followed`;
     by("no-video").hidden = video;
   }
 
@@ -187,9 +187,9 @@ class Viewer {
   head(time) {
     const { session, lanes } = this, seek = by("seek");
     if (time > lanes.to || time < lanes.from) this.show(time - (time > lanes.to ? 0.05 : 0.95) * (lanes.to - lanes.from), null);
-    write(by("time"), `${clock(time - session.begin, true)} / ${clock(session.end - session.begin, true)}`);
+    write(by("time"), `${clock(time, true)} / ${clock(session.end, true)}`);
     if (document.activeElement !== seek || this.player?.playing) seek.value = time;
-    put(seek, "aria-valuetext", clock(time - session.begin, true));
+    put(seek, "aria-valuetext", clock(time, true));
     const x = lanes.width ? lanes.x(time) : 0;
     by("playhead").style.transform = `translateX(${x.toFixed(1)}px)`;
   }
@@ -273,4 +273,8 @@ class Viewer {
     this.moved(this.player.time);
     this.redraw();
   }
+}
+
+function counted(number, name) {
+  return `${number.toLocaleString("en")} ${name}${number === 1 ? "" : "s"}`;
 }

@@ -160,7 +160,7 @@ function median(times) {
   const steps = [];
   const every = Math.max(1, Math.floor(times.length / 1000));
   for (let i = 1; i < times.length; i += every) steps.push(times[i] - times[i - 1]);
-  return steps.sort((a, b) => a - b)[steps.length >> 1] ?? 1 / 30;
+  return steps.sort((a, b) => a - b)[steps.length >> 1] || 1 / 30; // of one frame, or of frames of one time
 }
 
 export { AWAY, FULL };
