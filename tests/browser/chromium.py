@@ -15,9 +15,12 @@ MISSING = "no browser: install Debian's chromium or Google Chrome, or name one i
 
 
 def found() -> str | None:
-    """Where the browser is; None if there is none."""
+    """Where the browser is; None if there is none, and an error if one is named that is not there."""
     named = os.environ.get("FERLAB_BROWSER")
-    return shutil.which(named) if named else next(filter(None, map(shutil.which, NAMES)), None)
+    place = next(filter(None, map(shutil.which, [named] if named else NAMES)), None)
+    if named and place is None:
+        raise FileNotFoundError(f"FERLAB_BROWSER must name a browser, got {named}")
+    return place
 
 
 @contextmanager
