@@ -2,6 +2,7 @@
 
     python benchmarks/page.py detector_file=face_detection_yunet_2026may.onnx data=ferplus [seconds=60 minutes=0]
 
+Any other key is one of `ferlab live`, such as `side=320`.
 The camera is a file of 640×480 that Chromium plays at 30 frames/s. For `seconds`: frames painted a second, the round
 trip from sending a frame to its answer, and the CPU of the server and of Chromium, each of one core, from /proc
 (Linux). Then, for 20 s, glass to glass: each frame carries its number as a strip of blocks; the age of a number is
@@ -119,11 +120,11 @@ def main(overrides: list[str]) -> None:
     given = dict(override.split("=", 1) for override in overrides)
     passed = [word for word in overrides if word.startswith(("data=", "data."))]
     split = config.instantiate(config.compose("verify", [*passed, "file=none"]).data).split("validation")
+    given["detector_file"] = str(Path(given["detector_file"]).resolve())
+    words = [f"{key}={value}" for key, value in given.items() if not key.startswith(("data", "seconds", "minutes"))]
     executable = chromium.found()
     if executable is None:
         raise SystemExit(chromium.MISSING)
-    words = ["detect=yunet", f"detector_file={Path(given['detector_file']).resolve()}"]
-    words += [f"bundle={given['bundle']}"] if "bundle" in given else []
     with TemporaryDirectory() as made, sync_playwright() as playwright:
         folder = Path(made)
         clip = write(folder / "camera.mjpeg", map(numbered, frames(split, 1, CLIP_S, BELOW), range(CLIP_S * 30)))
