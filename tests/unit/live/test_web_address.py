@@ -1,3 +1,4 @@
+import asyncio
 import socket
 import ssl
 import threading
@@ -36,6 +37,24 @@ def test_a_port_in_use_is_said_in_one_line() -> None:
             taken(LiveConfig(port=port))
     with pytest.raises(ConfigError, match=r"cannot be served at host=nowhere\.invalid"):
         taken(LiveConfig(host="nowhere.invalid"))
+
+
+def test_an_answer_waits_for_no_acknowledgement() -> None:
+    address = taken(LiveConfig())
+
+    async def accepted() -> int:
+        option: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            option.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(connected, sock=address.socket):
+            _, writer = await asyncio.open_connection("127.0.0.1", address.port)
+            writer.close()
+            return await option
+
+    assert asyncio.run(accepted())
 
 
 def test_a_network_needs_its_packages_and_an_address(monkeypatch: pytest.MonkeyPatch) -> None:

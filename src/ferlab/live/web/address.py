@@ -76,9 +76,12 @@ def taken(settings: LiveConfig) -> Address:
 
 def _bound(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        made = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         reason = strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise ConfigError(
             f"the page cannot be served at host={host} port={port}: {reason}; give another, or port=0 for a free one"
         ) from error
+    # asyncio turns Nagle's algorithm off for a socket that says that it is TCP, which create_server's does not. With it
+    # an answer would wait for the acknowledgement of the one before, and that comes with the browser's next frame.
+    return socket.socket(made.family, made.type, socket.IPPROTO_TCP, made.detach())
