@@ -19,7 +19,7 @@ from .watched import PATIENCE_MS
 # its fixtures outlives this folder's tests.
 @pytest.fixture(scope="package")
 def playwright() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install 'ferlab[web]'")
+    api = pytest.importorskip("playwright.sync_api", reason="no Playwright: make setup installs it")
     with api.sync_playwright() as started:
         yield started
 
