@@ -80,7 +80,7 @@ def test_every_extra_is_used_and_named():
     of_formats = {each.extra for each in formats.FORMATS.values() if each.extra}
     code = "".join(file.read_text(encoding="utf-8") for file in (root / "src" / "ferlab").rglob("*.py"))
     others = set(extras) - of_formats
-    assert others == {"video", "encryption", "tune", "lan", "web"}
+    assert others == {"video", "encryption", "tune", "lan"}
     assert all(f"ferlab[{extra}]" in code or f"extra {extra}" in code for extra in others)
     assert of_formats < set(extras)
     readme = (root / "README.md").read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ def test_every_import_names_a_file_of_the_page() -> None:
     named = json.loads(text)["imports"]
     for module in MODULES:
         names = re.findall(r'^import [^"]*"([^"]+)";$', module.read_text("utf-8"), re.MULTILINE)
-        for name in names:
+        for name in set(names) - {"ferlab/onnxruntime.js"}:  # which a page of one file brings itself
             where = next(key for key in named if name == key or (key[-1] == "/" and name.startswith(key)))
             assert (PAGE.parent / named[where] / name.removeprefix(where)).is_file(), f"{module.name}: {name}"
 
