@@ -69,7 +69,7 @@ GLASS = """(ms) => new Promise((resolve) => {
   let over = false;
   video.requestVideoFrameCallback(function next(now, {captureTime}) {
     if (!over) video.requestVideoFrameCallback(next);
-    taken.push([captureTime, levels(video)]);
+    taken.push([captureTime, levels(video), now - captureTime]);
   });
   after.port1.onmessage = () => shown.push([performance.now(), levels(canvas)]);
   requestAnimationFrame(function next() {
@@ -183,11 +183,11 @@ def speed(watched: Watched, seconds: float) -> dict[str, Any]:
 
 
 def glass_to_glass(page: "Page") -> dict[str, float]:
-    """How old, in ms, what the canvas shows is: from when the camera gave that frame."""
+    """How old, in ms, what the canvas shows is, from when the camera gave that frame; of it, what no page can help."""
     from browser.camera import LEVELS, number_of
 
     found = page.evaluate(GLASS.replace("LEVELS", LEVELS), 1000 * GLASS_S)
-    taken = [(number_of(levels), at) for at, levels in found["taken"]]
+    taken = [(number_of(levels), at) for at, levels, _ in found["taken"]]
     ages, last, unread = [], None, 0
     for at, levels in found["shown"]:
         number = number_of(levels)
@@ -198,7 +198,8 @@ def glass_to_glass(page: "Page") -> dict[str, float]:
         given = [when for which, when in taken if which == number and at - 1000 * CLIP_S / 2 < when <= at]
         if given:
             ages.append(at - given[-1])
-    return quantiles(ages) | {"frames": len(ages), "unread": unread}
+    came = statistics.median(since for _, _, since in found["taken"])
+    return quantiles(ages) | {"until the page has it, p50": came, "frames": len(ages), "unread": unread}
 
 
 def endure(watched: Watched, minutes: float) -> list[dict[str, float]]:

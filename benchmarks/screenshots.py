@@ -1,8 +1,8 @@
 """The pictures of the page in docs/: a drawn face before Chromium's camera, on a desktop and a phone, dark and light.
 
-    python benchmarks/screenshots.py [out=docs]
+    python benchmarks/screenshots.py [out=docs detector_file=face_detection_yunet_2026may.onnx]
 
-Playwright and a browser are needed, as by tests/browser.
+Without that file Haar finds the face. Playwright and a browser are needed, as by tests/browser.
 """
 
 import sys
@@ -42,8 +42,9 @@ def main(overrides: list[str]) -> None:
     with TemporaryDirectory() as made, sync_playwright() as playwright:
         folder = Path(made)
         clip = write(folder / "face.mjpeg", drawn(640, 480, LABELS, SHOWN_S, numbers=False))
-        words = ("detect=haar", f"out={folder / 'recordings'}")
-        with served(folder, *words) as server, chromium.started(playwright, executable, clip) as browser:
+        file = given.get("detector_file")
+        found = f"detector_file={Path(file).resolve()}" if file else "detect=haar"
+        with served(folder, found) as server, chromium.started(playwright, executable, clip) as browser:
             for screen, viewport in SCREENS.items():
                 for scheme in ("dark", "light"):
                     page = browser.new_page(viewport=viewport, color_scheme=scheme)
