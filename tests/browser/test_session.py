@@ -11,7 +11,7 @@ from ferlab.cli import main
 
 from . import camera
 from .test_access import PHONE, check
-from .watched import PAINTS, paints, until
+from .watched import PAINTS, await_painted, paints, until
 
 AT = "ferlabViewer.player.time"
 
@@ -66,7 +66,7 @@ def test_it_plays_and_goes_to_changes_of_the_label(visits: Any, viewer: Page, li
     page.keyboard.press("[")
     assert page.evaluate(AT) == pytest.approx(lines[changes[0]]["time"], abs=0.04)
     page.keyboard.press("Home")
-    paints(page)
+    await_painted(page, 0)  # the video may still be on its way from the seek before
     page.keyboard.press(" ")
     until(page, f"{AT} > 0.5")
     page.keyboard.press(" ")

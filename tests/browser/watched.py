@@ -135,3 +135,14 @@ class Wire:
 
         socket.on_message(sent)
         server.on_message(said)
+
+
+def await_painted(page: Any, number: int) -> None:
+    """Until the frame with this number is the last that was painted, and forget all up to it."""
+    until = time.monotonic() + PATIENCE_S
+    last = None
+    while last != number:
+        assert time.monotonic() < until, f"frame {number} must be painted, got {last}"
+        if painted := paints(page):
+            last = painted[-1]["number"]
+        page.wait_for_timeout(10)

@@ -235,14 +235,15 @@ def test_lines_on_stdout_are_json_alone(tmp_path: Path, bundle, clip: Path, caps
 
 
 class Endless:
-    """A camera that sends the same dark frame, and asks to stop after some."""
+    """A camera that sends the same dark frame, and asks to stop once there is a line of the session."""
 
-    def __init__(self) -> None:
-        self.given = 0
+    def __init__(self, lines: Path | None = None) -> None:
+        self.given, self.lines = 0, lines
 
     def read(self) -> tuple[bool, np.ndarray]:
         self.given += 1
-        if self.given == 60:
+        if self.lines and self.lines.is_file() and self.lines.stat().st_size:
+            self.lines = None
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         return True, np.full((48, 64, 3), 7, np.uint8)
 
@@ -254,7 +255,7 @@ class Endless:
 def test_ctrl_c_ends_a_camera_with_all_files_whole(
     tmp_path: Path, bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ferlab.live.sources.open_capture", lambda source, backend: Endless())
+    monkeypatch.setattr("ferlab.live.sources.open_capture", lambda source, backend: Endless(tmp_path / "s" / FRAMES))
     assert (
         live(f"bundle={tmp_path / 'run'}", "source=rtsp://me:secret@host/1", "detect=none", f"out={tmp_path / 's'}")
         == 0
