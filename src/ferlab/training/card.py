@@ -55,6 +55,7 @@ Research and demonstration on cropped faces (margin {spec.face.margin}, aligned:
 ## Limits
 - Expressions are not feelings: the model answers how people labelled a picture, not what somebody feels.
 - Not for decisions about people: hiring, policing, medicine, education, insurance.
+- In the EU nobody may infer emotions at work or in education, but for medical or safety reasons (AI Act, Art. 5(1)(f)).
 - {_origin(provenance)}.
 {limits}
 
