@@ -1,7 +1,7 @@
 """A face that gets a name in the page: some looks at its track over the next second, and into the gallery."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +12,12 @@ from ferlab.errors import FerlabError
 from ferlab.live.identity import APART_S, LOOKS
 from ferlab.live.pipeline import Seen
 from ferlab.live.web import protocol
-from ferlab.live.web.protocol import MessageError
+from ferlab.live.web.protocol import MessageError, Tell
 from ferlab.live.web.site import Site
 
 GIVE_UP_S = 6.0  # seconds within which a face must have shown itself LOOKS times
 SMALLEST = 60  # longer side of a face that is looked at, pixels: as `ferlab enroll`
 NAME = 100  # characters
-
-Told = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 @dataclass
@@ -45,7 +43,7 @@ class Enrolment:
         name: told who a track is.
     """
 
-    def __init__(self, site: Site, tell: Told, name: Callable[[int, str], None]) -> None:
+    def __init__(self, site: Site, tell: Tell, name: Callable[[int, str], None]) -> None:
         self._site, self._tell, self._name = site, tell, name
         self.kinds = {"enroll": self._enroll}
         self._wanted: Wanted | None = None

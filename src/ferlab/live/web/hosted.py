@@ -110,6 +110,11 @@ class Hosted:
             self._failed(error)
 
 
+def failure(error: BaseException) -> str:
+    """What a person is told of a request that failed."""
+    return f"page    failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
 def told(address: Address) -> list[str | Text]:
     """What a person is told of an address: where to go, and how to know that it is this machine."""
     lines: list[str | Text] = [f"page    {address.url}"]

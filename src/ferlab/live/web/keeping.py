@@ -2,20 +2,20 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ferlab.errors import DataError, FerlabError
 from ferlab.live.parts import Tuning
 from ferlab.live.pipeline import Seen
-from ferlab.live.web.protocol import MessageError
+from ferlab.live.web.protocol import MessageError, Tell
 from ferlab.live.web.recording import Recording
 from ferlab.live.web.site import Site
 
 STOPPED = "it was stopped"
 T = TypeVar("T")
-Told = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Keeping:
@@ -32,7 +32,7 @@ class Keeping:
         tell: sends the client a message.
     """
 
-    def __init__(self, site: Site, tell: Told) -> None:
+    def __init__(self, site: Site, tell: Tell) -> None:
         self._site, self._tell = site, tell
         self.kinds = {"record": self._record, "annotate": self._annotate, "screenshot": self._screenshot}
         self._recording: Recording | None = None
@@ -167,17 +167,17 @@ class Keeping:
             self._notes.add(task)
             task.add_done_callback(self._notes.discard)
 
-        return lambda line: None if loop.is_closed() else _call(loop, send, " ".join(line.split()))
+        def say(line: str) -> None:
+            with suppress(RuntimeError):  # the loop has just ended
+                loop.call_soon_threadsafe(send, " ".join(line.split()))
+
+        return say
 
     async def _note(self, text: str) -> None:
         try:
             await self._tell({"type": "note", "text": text})
         except Exception:  # the client has left
             self._site.say(f"page    {text}")
-
-
-def _call(loop: asyncio.AbstractEventLoop, what: Callable[[str], None], text: str) -> None:
-    loop.call_soon_threadsafe(what, text)
 
 
 async def _done(job: "Future[T]") -> T:

@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ UNANSWERED = 2  # frames of a client that may wait
 LATEST_S = 1e9  # of a frame's time
 LARGEST_FACE = 4096  # pixels that `smallest` may ask for
 SOURCES = ("camera", "picture", "video")
+Tell = Callable[[dict[str, Any]], Awaitable[None]]  # sends a client a message
 
 
 class MessageError(FerlabError):

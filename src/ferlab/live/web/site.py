@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
+from ferlab import __version__
 from ferlab.box import named
 from ferlab.errors import BundleError
 from ferlab.live.encrypted import session_key
@@ -16,6 +16,7 @@ from ferlab.live.settings import PAGE, LiveConfig
 from ferlab.live.smooth import PRESETS, preset
 from ferlab.live.web import protocol
 from ferlab.live.web.feed import Feed
+from ferlab.live.web.hosted import failure
 from ferlab.live.web.metrics import Metrics
 from ferlab.live.web.recording import OUT
 
@@ -83,7 +84,7 @@ class Site:
 
     def failed(self, error: BaseException) -> None:
         """Tell of a failure, the same one once."""
-        line = f"page    failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        line = failure(error)
         if line not in self._told and len(self._told) < TOLD:
             self._told.add(line)
             self.say(line)
@@ -123,7 +124,7 @@ def hello(parts: Parts, presets: Mapping[str, Any]) -> dict[str, Any]:
             "encrypted": settings.encrypt is not None,
             "blur": settings.blur,
         },
-        "version": version("ferlab"),
+        "version": __version__,
     }
 
 

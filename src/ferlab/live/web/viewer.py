@@ -16,7 +16,7 @@ from ferlab import __version__
 from ferlab.live.record import H264
 from ferlab.live.view import View, own_file
 from ferlab.live.web.address import Address
-from ferlab.live.web.hosted import PAGE, Hosted
+from ferlab.live.web.hosted import PAGE, Hosted, failure
 
 ALIGNED = 8  # bytes: where a column begins, a browser can look at it as it is
 KINDS = {"<f8": "Float64Array", "<f4": "Float32Array", "<u4": "Uint32Array", "<u2": "Uint16Array", "|u1": "Uint8Array"}
@@ -100,8 +100,4 @@ def about(view: View) -> dict[str, Any]:
 
 def hosted(address: Address, view: View, say: Callable[[str | Text], None], browse: bool) -> Hosted:
     """The viewer, to be served at an address."""
-
-    def failed(error: BaseException) -> None:
-        say(f"page    failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
-
-    return Hosted(address, application(view), failed, say, browse)
+    return Hosted(address, application(view), lambda error: say(failure(error)), say, browse)
